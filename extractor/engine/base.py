@@ -1,0 +1,80 @@
+"""What the decoder needs from a language model: token ids, scores over a few tokens, constrained text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """Which model answers, for provenance and for laying out prompts.
+
+    `block_size` is the KV-cache block in tokens: a prefix is shared between prompts in whole blocks.
+    `context_length` is in tokens, prompt and output together.
+    """
+
+    model: str
+    weights_sha256: str
+    precision: str
+    adapter: str | None
+    engine: str
+    context_length: int
+    block_size: int
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Score each token of `options` as the next token after `prompt` (all are token ids)."""
+
+    prompt: tuple[int, ...]
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Natural-log probabilities over `Ask.options`, normalised over those options alone (they exp-sum to 1)."""
+
+    logprobs: tuple[float, ...]
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Write text after `prompt` that the regular expression `grammar` matches in full."""
+
+    prompt: tuple[int, ...]
+    grammar: str
+    max_tokens: int
+
+
+@dataclass(frozen=True)
+class Generated:
+    text: str
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+class Engine(Protocol):
+    """One small protocol; `local` runs vLLM in this process, `remote` talks to vLLM servers.
+
+    Methods raise `EngineError` when the model cannot answer. They are called from one thread at a time.
+    """
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, no special tokens added at either end."""
+        ...
+
+    def score(self, asks: Sequence[Ask]) -> list[Scores]:
+        """Answer all `asks` in one batch, in order."""
+        ...
+
+    def generate(self, jobs: Sequence[Generation]) -> list[Generated]:
+        """Greedy constrained generation of all `jobs` in one batch, in order."""
+        ...
+
+    def close(self) -> None: ...
