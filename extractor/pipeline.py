@@ -1,19 +1,34 @@
-"""The main path: report in, `Extraction` out, many reports at a time on one engine."""
+"""The main path: report in, `Extraction` out, many reports at a time on one engine.
 
-from collections.abc import Sequence
+    text ─ Report ─ Form.bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
+import extractor
+from extractor.compile import compile_form
+from extractor.decode import EXECUTORS, Reading
 from extractor.engine.base import Engine, EngineInfo
-from extractor.errors import ExtractorError
-from extractor.result import Decode, Extraction
+from extractor.errors import ExtractorError, NotFoundError, SchemaError
+from extractor.grammar import compile_grammar
+from extractor.merge import merge
+from extractor.plan import Answer, Form, Plan
+from extractor.prompt import Layout, PromptBook, parts, report_lines
+from extractor.report import Report, Sentence
+from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
+from schemas import registry
+from schemas.fields import Evidence
 
 
 @dataclass(frozen=True)
 class Job:
-    """One report to read. `repr` never shows the text."""
+    """One report to read, under a released schema's reference or any Pydantic model. `repr` never shows the text."""
 
     text: str
-    schema: str = "cmr-report@1"
+    schema: str | type[BaseModel] = "cmr-report@1"
     decode: Decode = "choice"
     distribution: bool = False
     id: str | None = None
@@ -22,20 +37,160 @@ class Job:
         return f"Job(id={self.id!r}, schema={self.schema!r}, decode={self.decode!r}, {len(self.text)} characters)"
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A job whose text and schema are known to be good."""
+
+    job: Job
+    form: Form
+    ref: str
+    layout: Layout
+    plans: tuple[Plan, ...]
+
+
 class Extractor:
     """Turns reports into validated categories with one engine. Not thread-safe: one caller at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._forms: dict[str | type[BaseModel], tuple[Form, str, PromptBook]] = {}
+        self._layouts: dict[tuple[str | type[BaseModel], Decode], Layout] = {}
 
     @property
     def info(self) -> EngineInfo:
         return self.engine.info
 
-    def prepare(self, schema: str) -> None:
-        """Compile the schema's plan and put its instructions into the engine's prefix cache."""
-        raise NotImplementedError
+    def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
+        """Compile the schema's plan and put its instructions into the engine's prefix cache.
+
+        Raises:
+            NotFoundError: no such schema or version.
+            SchemaError: the model cannot become closed questions, or leaves no room for a report.
+            EngineError: the engine could not answer.
+        """
+        self.extract([Job("No findings.", schema, decode)])
+        self._layout(schema, decode)
 
     def extract(self, jobs: Sequence[Job]) -> list[Extraction | ExtractorError]:
         """Answer every job in order; a job that failed is an error in its own place, the others still answer."""
-        raise NotImplementedError
+        tasks: dict[int, _Task] = {}
+        results: dict[int, Extraction | ExtractorError] = {}
+        for index, job in enumerate(jobs):
+            try:
+                tasks[index] = self._task(job)
+            except ExtractorError as error:
+                results[index] = error
+        for decode in EXECUTORS:
+            results |= self._run(decode, {i: task for i, task in tasks.items() if task.job.decode == decode})
+        return [results[index] for index in range(len(jobs))]
+
+    def _form(self, schema: str | type[BaseModel]) -> tuple[Form, str, PromptBook]:
+        if schema not in self._forms:
+            if isinstance(schema, str):
+                try:
+                    released = registry.get(schema)
+                except registry.UnknownSchema as error:
+                    known = ", ".join(error.known)
+                    raise NotFoundError(
+                        "no such schema or version", code="schema_unknown", field="schema", fix=f"Use one of: {known}."
+                    ) from None
+                model, ref = released.model, released.ref
+            else:
+                model, ref = schema, schema.__name__
+            self._forms[schema] = (compile_form(model), ref, PromptBook.load(ref))
+        return self._forms[schema]
+
+    def _layout(self, schema: str | type[BaseModel], decode: Decode) -> Layout:
+        if (schema, decode) not in self._layouts:
+            form, _, book = self._form(schema)
+            self._layouts[schema, decode] = Layout(self.engine, form, book, decode)
+        return self._layouts[schema, decode]
+
+    def _task(self, job: Job) -> _Task:
+        report = Report.parse(job.text)
+        form, ref, book = self._form(job.schema)
+        layout = self._layout(job.schema, job.decode)
+        pieces = self._parts(report, form, layout)
+        plans = tuple(form.bind(report, book.terms, piece) for piece in pieces)
+        return _Task(job, form, ref, layout, plans)
+
+    def _parts(self, report: Report, form: Form, layout: Layout) -> list[tuple[Sentence, ...]]:
+        """The whole report where it fits the context beside the longest possible output, else parts that do."""
+        whole = form.bind(report, layout.book.terms)
+        reserve = compile_grammar(whole).longest if layout.decode == "grammar" else 0
+        room = self.info.context_length - len(layout.prefix) - reserve - layout.margin
+        if room < layout.margin:
+            raise SchemaError(
+                f"instructions and output leave {max(room, 0)} of {self.info.context_length} tokens for a report",
+                code="schema_too_large", field=str(layout.form.model.__name__), fix="Split the schema, or use a longer context.",
+            )
+        if len(self.engine.encode(report_lines(report.sentences))) <= room:
+            return [report.sentences]
+        return list(parts(report.sentences, layout.cost, room))
+
+    def _run(self, decode: Decode, tasks: Mapping[int, _Task]) -> dict[int, Extraction | ExtractorError]:
+        """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""
+        readings = {
+            index: [Reading(plan, task.layout, task.layout.open(plan)) for plan in task.plans]
+            for index, task in tasks.items()
+        }
+        try:
+            EXECUTORS[decode](self.engine, [reading for several in readings.values() for reading in several])
+        except ExtractorError as error:
+            if len(tasks) == 1 or error.code != "decode_failed":
+                return dict.fromkeys(tasks, error)
+            alone = [self._run(decode, {index: task}) for index, task in tasks.items()]
+            return {index: result for one in alone for index, result in one.items()}
+        return {index: self._result(task, readings[index]) for index, task in tasks.items()}
+
+    def _result(self, task: _Task, readings: Sequence[Reading]) -> Extraction | ExtractorError:
+        answers, evidence = merge(readings)
+        try:
+            data = task.plans[0].assemble(answers)
+        except ExtractorError as error:
+            return error
+        info = self.info
+        return Extraction(
+            id=task.job.id,
+            schema=task.ref,
+            data=data,
+            fields=dict(field_results(task, answers, evidence)),
+            provenance=Provenance(
+                extractor=extractor.__version__,
+                schema=task.ref,
+                prompt=task.layout.book.ref,
+                decode=task.job.decode,
+                model=info.model,
+                weights_sha256=info.weights_sha256,
+                precision=info.precision,
+                adapter=info.adapter,
+                engine=info.engine,
+            ),
+            usage=Usage(
+                prompt_tokens=sum(reading.prompt_tokens for reading in readings),
+                cached_tokens=sum(reading.cached_tokens for reading in readings),
+                output_tokens=sum(reading.output_tokens for reading in readings),
+                parts=len(readings),
+            ),
+        )
+
+
+def field_results(
+    task: _Task, answers: Mapping[str, Answer], evidence: Mapping[str, Evidence]
+) -> Iterator[tuple[str, FieldResult]]:
+    """Every field's answer in the schema's order; fields inside an absent optional model have none."""
+    for leaf in task.form.leaves():
+        answer = answers.get(leaf.path)
+        if answer is None:
+            continue
+        value = answer.option.value
+        yield (
+            leaf.path,
+            FieldResult(
+                value=value,
+                probability=min(1.0, answer.chance),
+                status=answer.status,
+                evidence=evidence.get(leaf.path) or task.plans[0].sentence_of(value),
+                distribution=answer.distribution if task.job.distribution else None,
+            ),
+        )

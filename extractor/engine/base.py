@@ -6,6 +6,17 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class Chat:
+    """A model family's chat template as five strings: what stands around the instructions and the report."""
+
+    system_prefix: str = ""
+    system_suffix: str = "\n\n"
+    user_prefix: str = ""
+    user_suffix: str = "\n\n"
+    assistant_prefix: str = ""
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """Which model answers, for provenance and for laying out prompts.
 
@@ -20,6 +31,7 @@ class EngineInfo:
     engine: str
     context_length: int
     block_size: int
+    chat: Chat
 
 
 @dataclass(frozen=True)

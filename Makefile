@@ -1,0 +1,132 @@
+# Everything lives in .venv; nothing on the system is changed. `make help` lists the targets.
+# Each long step says what it does and ends in a stamp file, so an interrupted run goes on where it stopped
+# and a finished one does nothing, without network.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP := $(BIN)/python -m pip
+LOCKED := --no-deps --require-hashes --only-binary :all:
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+TEST_MODELS := smollm2-135m qwen2.5-coder-1.5b
+PORT ?= 8000
+
+.PHONY: help setup demo test check lint bench serve models wheelhouse lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/extractor ## install everything into .venv (x86-64 Linux, Python 3.11 or 3.12; about 2.5 GB)
+
+demo: setup ## read the example reports with the default model
+	$(BIN)/extractor models pull
+	$(BIN)/extractor extract examples/*.txt
+
+test: setup models ## run the tests, with coverage
+	$(BIN)/python -m pytest --cov
+
+check: lint test ## linters, types, import rules, then the tests: what CI runs
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+bench: setup models ## choice against grammar decoding, side by side
+	$(BIN)/python -m benchmarks.choice_vs_grammar
+
+serve: setup ## the HTTP API on port 8000 of this machine (PORT=… for another)
+	$(BIN)/extractor models pull
+	$(BIN)/extractor serve --port $(PORT)
+
+models: setup
+	$(BIN)/extractor models pull $(TEST_MODELS)
+
+wheelhouse: $(STAMPS)/venv ## download every locked wheel into wheelhouse/, to set up a machine without network
+	$(call say,downloading the locked wheels into wheelhouse/)
+	$(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/torch-cpu.txt 2>/dev/null \
+	  || $(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/torch-cpu.txt --index-url $(TORCH_INDEX)
+	$(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/cpu.txt -r locks/dev.txt
+
+clean: ## remove .venv and caches (downloaded models stay)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov build dist *.egg-info
+
+say = @printf '\n==> %s\n' "$(1)"
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+define FIND_PYTHON
+[ "$$(uname -s)-$$(uname -m)" = Linux-x86_64 ] || { \
+  echo "make setup: the locked set-up is for Linux on x86-64, this is $$(uname -s) on $$(uname -m). See docs/install.md." >&2; exit 1; }; \
+python=; \
+for candidate in $(PYTHON) python3.11 python3.12 python3; do \
+  if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then python=$$candidate; break; fi; \
+done; \
+[ -n "$$python" ] || { \
+  echo "make setup: Python 3.11 or 3.12 is needed and none was found. Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+"$$python" -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "make setup: $$python has no venv module. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+endef
+
+$(STAMPS)/venv:
+	@$(FIND_PYTHON); \
+	printf '\n==> 1/4 %s with %s\n' "$(VENV)" "$$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+	@mkdir -p $(@D) && touch $@
+
+# vLLM's CPU kernels are linked against libnuma, a system library that small installations lack. Where it is missing,
+# its Debian or Ubuntu package is unpacked inside .venv, and a .pth file loads it at every start of this Python.
+$(STAMPS)/libnuma: $(STAMPS)/venv
+	@if ! $(BIN)/python -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then \
+	  echo "    libnuma is not on this system: unpacking its package into $(VENV)"; \
+	  mkdir -p $(VENV)/libnuma && cd $(VENV)/libnuma && \
+	  { apt-get download libnuma1 && dpkg-deb --extract libnuma1_*.deb . ; } || { \
+	    echo "make setup: libnuma is needed. On Debian and Ubuntu: sudo apt-get install libnuma1" >&2; exit 1; }; \
+	  library=$$(find "$$PWD" -name libnuma.so.1 | head -n 1); \
+	  printf 'import ctypes; ctypes.CDLL("%s")\n' "$$library" > "$$(../bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libnuma.pth"; \
+	fi
+	@touch $@
+
+# torch's CPU build is not on PyPI. A machine may be set up to find it (a mirror, a wheelhouse); else PyTorch has it.
+$(STAMPS)/torch: locks/torch-cpu.txt $(STAMPS)/libnuma
+	$(call say,2/4 torch for the CPU (190 MB))
+	@SECONDS=0; \
+	if $(PIP) install $(LOCKED) --retries 1 -r $< 2> $(STAMPS)/torch.log; then :; \
+	else \
+	  echo "    pip's own indexes do not have it: fetching from $(TORCH_INDEX)"; \
+	  $(PIP) install $(LOCKED) -r $< --index-url $(TORCH_INDEX) || { \
+	    printf '%s\n' "" "make setup: torch could not be fetched, neither as pip is configured here:" >&2; \
+	    sed 's/^/    /' $(STAMPS)/torch.log >&2; \
+	    printf '%s\n' "nor from $(TORCH_INDEX): is it reachable from here?" \
+	      "Run 'make setup' again to go on from here; docs/install.md says how to set up without network." >&2; exit 1; }; \
+	fi; echo "    done in $$SECONDS s"
+	@touch $@
+
+$(STAMPS)/packages: locks/cpu.txt locks/dev.txt $(STAMPS)/torch
+	$(call say,3/4 vLLM and the other packages (about 190 of them: 600 MB))
+	@SECONDS=0; $(PIP) install $(LOCKED) -r locks/cpu.txt -r locks/dev.txt; echo "    done in $$SECONDS s"
+	@touch $@
+
+$(STAMPS)/extractor: pyproject.toml $(STAMPS)/packages
+	$(call say,4/4 extractor itself)
+	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "    ready: $(BIN)/extractor --help"
+
+# --- lock files -----------------------------------------------------------------------------------------------------
+
+COMPILE = $(BIN)/uv pip compile --no-config --upgrade --quiet --no-sources \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_31 --only-binary :all: \
+	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: $(STAMPS)/packages ## resolve pyproject.toml again into locks/ (torch-cpu.txt is kept by hand)
+	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra eval --override locks/cpu.override --output-file locks/cpu.txt
+	$(COMPILE) --group dev --constraint locks/cpu.txt --output-file locks/dev.txt
+	$(COMPILE) pyproject.toml --extra gpu --extra eval --output-file locks/gpu.txt

@@ -1,0 +1,127 @@
+"""From the bytes of a request to jobs, with everything that can be wrong said in the caller's own terms."""
+
+from dataclasses import dataclass
+
+import orjson
+from pydantic import ValidationError
+
+from extractor.api.models import BadReport, ExtractRequest, ReportIn
+from extractor.api.problems import MediaTypeError, TooLargeError, from_validation
+from extractor.errors import ExtractorError, NotFoundError, RequestError
+from extractor.pipeline import Job
+from schemas import registry
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one request asks for, in order; `items` holds an error where a report cannot be read.
+
+    `ids` are the caller's, one for each item; `many` says whether a list came and a list goes back.
+    """
+
+    items: tuple[Job | ExtractorError, ...]
+    ids: tuple[str | None, ...]
+    many: bool
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [item for item in self.items if isinstance(item, Job)]
+
+    def place(self, index: int) -> str:
+        return f"reports[{index}]" if self.many else ""
+
+
+def check_media_type(header: str) -> None:
+    """Accept JSON in UTF-8 only. It also makes browsers ask before a foreign page may post here."""
+    media_type, _, parameters = header.lower().replace(" ", "").partition(";")
+    charset = parameters.removeprefix("charset=").strip('"')
+    if media_type != "application/json" or charset not in {"", "utf-8", "utf8"}:
+        raise MediaTypeError(
+            "The body must be JSON in UTF-8.",
+            code="media_type_unsupported",
+            field="Content-Type",
+            fix="Send Content-Type: application/json.",
+        )
+
+
+def read(body: bytes, *, max_reports: int, served: str) -> Asked:
+    """Return what `body` asks of the model named `served`; raise an `InputError` about the whole request."""
+    request = _validate(_decode(body))
+    if request.model not in {None, served}:
+        raise NotFoundError(
+            "This server does not run that model.",
+            code="model_unknown",
+            field="model",
+            fix="Use an id from GET /models, or leave it out.",
+        )
+    schema = find_schema(request.schema_).ref
+    reports = _reports(request, max_reports)
+    items = [
+        from_validation(report.error, f"reports[{index}]")
+        if isinstance(report, BadReport)
+        else Job(report.text, schema, request.decode, request.distribution, report.id)
+        for index, report in enumerate(reports)
+    ]
+    return Asked(tuple(items), tuple(report.id for report in reports), many=request.reports is not None)
+
+
+def find_schema(ref: str) -> registry.SchemaVersion:
+    """Return the schema version that `ref` names; the error lists the known ones and not `ref`."""
+    try:
+        return registry.get(ref)
+    except registry.UnknownSchema as error:
+        known = ", ".join(error.known)
+    raise NotFoundError(
+        "No schema has that name and version.", code="schema_unknown", field="schema", fix=f"Use one of: {known}."
+    )
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        line, column = error.lineno, error.colno
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"The body is not UTF-8 at byte {error.start}.", code="not_utf8", fix="Encode it as UTF-8."
+        ) from None
+    raise RequestError(
+        f"The body is not JSON at line {line}, column {column}.", code="not_json", fix="Send one JSON object."
+    )
+
+
+def _validate(body: object) -> ExtractRequest:
+    try:
+        return ExtractRequest.model_validate(body)
+    except ValidationError as error:
+        problem = from_validation(error)
+    raise problem
+
+
+def _reports(request: ExtractRequest, max_reports: int) -> list[ReportIn | BadReport]:
+    if (request.text is None) == (request.reports is None):
+        raise RequestError(
+            "Exactly one of text and reports is needed.",
+            code="request_invalid",
+            field="text",
+            fix='Send {"text": "…"} or {"reports": [{"text": "…"}]}.',
+        )
+    if request.text is not None:
+        return [ReportIn.model_construct(text=request.text, id=request.id)]
+    if request.id is not None:
+        raise RequestError(
+            "A list has no id of its own.", code="request_invalid", field="id", fix="Give each report its id."
+        )
+    items = request.items
+    if not items:
+        raise RequestError("The list is empty.", code="list_empty", field="reports", fix="Send at least one report.")
+    if len(items) > max_reports:
+        raise TooLargeError(
+            f"The list holds {len(items)} reports; the most at a time is {max_reports}.",
+            code="list_too_long",
+            field="reports",
+            fix="Send it in several requests.",
+        )
+    return items

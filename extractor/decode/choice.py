@@ -1,0 +1,47 @@
+"""`choice`: score every field's options after its cue. No generation: one engine batch a stage, all reports in it."""
+
+from collections.abc import Sequence
+
+from extractor.decode.reading import Choice, Reading, best, score
+from extractor.engine.base import Engine
+from extractor.plan import Answer, Members, Question, likeliest_set
+
+
+def choice(engine: Engine, readings: Sequence[Reading]) -> None:
+    """Answer every question of every reading in place, a stage at a time.
+
+    Evidence for a stage's answers is asked in the same batch as the next stage.
+
+    Raises:
+        EngineError: the engine could not answer.
+    """
+    last = max((question.stage for reading in readings for question in reading.plan.questions), default=0)
+    cited: list[tuple[Reading, Question]] = []
+    for stage in range(last + 2):
+        now = [(r, q) for r in readings for q in r.plan.questions if q.stage == stage]
+        asked = [(reading, question) for reading, question in now if not reading.settle(question)]
+        chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
+        for (reading, question), one in zip(asked, chances, strict=False):
+            reading.answers[question.path] = Answer(question.options[best(one)], question.options, one, "answered")
+        for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
+            reading.cite(question, one)
+        cited = [(reading, question) for reading, question in now if reading.wants_evidence(question)]
+    for reading in readings:
+        _close_lists(reading)
+
+
+def _cue(reading: Reading, question: Question) -> Choice:
+    options = tuple(reading.layout.option(option.label) for option in question.options)
+    return Choice(reading, reading.base + reading.layout.cue(question), options)
+
+
+def _evidence(reading: Reading, question: Question) -> Choice:
+    tail = reading.layout.evidence(question, reading.answers[question.path].option)
+    return Choice(reading, reading.base + tail, reading.sentence_options())
+
+
+def _close_lists(reading: Reading) -> None:
+    for leaf in reading.plan.form.leaves():
+        if isinstance(leaf, Members):
+            labels = [reading.answers.pop(f"{leaf.path}[{option.label}]") for option in leaf.labels]
+            reading.answers[leaf.path] = likeliest_set(leaf, [answer.probabilities[0] for answer in labels])

@@ -1,0 +1,82 @@
+"""What both executors share: a report being read, and exact probabilities over options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from extractor.engine.base import Ask, Engine
+from extractor.plan import Answer, Leaf, Plan, Question, evidence, sentence_id
+from extractor.prompt import Layout
+from extractor.trie import Tokens, branchings, probabilities
+from schemas.fields import Evidence
+
+
+@dataclass
+class Reading:
+    """One report, or one part of a long one, while it is being read. Executors fill `answers` and `evidence`."""
+
+    plan: Plan
+    layout: Layout
+    base: Tokens
+    answers: dict[str, Answer] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def settle(self, question: Question) -> bool:
+        """Answer a question that needs no model, because a gate is shut or one option is left. True if so."""
+        if any(self.answers[gate.path].option.label not in gate.labels for gate in question.gates):
+            self.answers[question.path] = Answer.certain(question, question.otherwise, "implied")
+        elif len(question.options) == 1:
+            self.answers[question.path] = Answer.certain(question, question.options[0], "forced")
+        return question.path in self.answers
+
+    def wants_evidence(self, question: Question) -> bool:
+        """Whether to look for the sentence behind an answer: a span is its own evidence, silence has none."""
+        answer = self.answers.get(question.path)
+        asked = isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
+        return asked and answer is not None and answer.status != "implied" and answer.option.stated
+
+    def sentence_options(self) -> tuple[Tokens, ...]:
+        count = len(self.plan.sentences)
+        return tuple(self.layout.option(sentence_id(index, count)) for index in range(count))
+
+    def cite(self, question: Question, chances: Sequence[float]) -> None:
+        """Take the likeliest sentence as the evidence for an answer."""
+        index = best(chances)
+        self.evidence[question.path] = evidence(self.plan.first + index, self.plan.sentences[index])
+
+
+def best(chances: Sequence[float]) -> int:
+    """Index of the highest; the first of equals, so that ties always break the same way."""
+    return max(range(len(chances)), key=chances.__getitem__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A closed choice to be scored: after `prompt`, one of `options`, each a run of tokens."""
+
+    reading: Reading
+    prompt: Tokens
+    options: tuple[Tokens, ...]
+
+
+def score(engine: Engine, choices: Sequence[Choice]) -> list[tuple[float, ...]]:
+    """Probabilities over each choice's options, from one batch of next-token scores at their branchings.
+
+    Raises:
+        EngineError: the engine could not answer.
+    """
+    end = engine.encode("\n")[-1]
+    asks: list[Ask] = []
+    places: list[tuple[int, Tokens]] = []
+    for index, one in enumerate(choices):
+        for prefix, tokens in branchings(one.options, end).items():
+            asks.append(Ask(one.prompt + prefix, tokens))
+            places.append((index, prefix))
+    logprobs: list[dict[Tokens, dict[int, float]]] = [{} for _ in choices]
+    for (index, prefix), ask, scores in zip(places, asks, engine.score(asks) if asks else [], strict=True):
+        logprobs[index][prefix] = dict(zip(ask.options, scores.logprobs, strict=True))
+        choices[index].reading.prompt_tokens += scores.prompt_tokens
+        choices[index].reading.cached_tokens += scores.cached_tokens
+    return [probabilities(one.options, end, logprobs[index]) for index, one in enumerate(choices)]

@@ -1,0 +1,292 @@
+"""Compile a Pydantic model into closed questions.
+
+    form = compile_form(CmrReportV1)      # once for a schema: a tree of what can be asked
+    plan = form.bind(report, terms)       # once for a report: every option is now a closed set
+
+A leaf is a `Question`: pick one of its `options`. A question with one option is never asked. `Schema` authors'
+`When` (`schemas.fields`) and optional nested models become gates, and gates put questions in stages.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from extractor.candidates import Wanted, candidates
+from extractor.errors import EngineError
+from extractor.report import Report, Sentence
+from schemas.fields import NOT_STATED, Evidence, Measure, Quantity
+
+Kind = Literal["category", "member", "quantity", "evidence", "presence"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One allowed answer: what the model reads and writes, and what stands for it in the result."""
+
+    label: str
+    value: Any
+
+    @property
+    def stated(self) -> bool:
+        """False for `not_stated` and null: nothing was said, so there is no evidence to look for."""
+        return self.value is not None and self.value != NOT_STATED
+
+    @property
+    def literal(self) -> str:
+        """The JSON text of this option in `grammar` decoding: spans are written by their label alone."""
+        value = self.label if isinstance(self.value, dict) else self.value
+        return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Ask only where the question at `path` was answered with one of `labels`."""
+
+    path: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One field of the schema before a report is known. `options` is empty where the report supplies them."""
+
+    path: str
+    kind: Kind
+    options: tuple[Option, ...] = ()
+    labels_of: str | None = None
+    measure: Measure | None = None
+    gate: Gate | None = None
+    otherwise: Option | None = None
+
+
+@dataclass(frozen=True)
+class Members:
+    """A bounded list of labels: one yes/no question a label, then the likeliest allowed set."""
+
+    path: str
+    labels: tuple[Option, ...]
+    low: int
+    high: int
+    labels_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A nested model. `presence` is set where the model is optional."""
+
+    path: str
+    children: tuple[tuple[str, "Node"], ...]
+    presence: Leaf | None = None
+
+
+Node = Leaf | Members | Group
+
+YES, NO = Option("yes", True), Option("no", False)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A compiled schema: the tree of its fields."""
+
+    model: type[BaseModel]
+    root: Group
+
+    def leaves(self) -> Iterator[Leaf | Members]:
+        """Every field that can be asked, in the schema's order."""
+        return _walk(self.root)
+
+    def bind(
+        self, report: Report, terms: Mapping[str, Sequence[str]], part: Sequence[Sentence] | None = None
+    ) -> "Plan":
+        """Close every question over this report (or over a part of its sentences).
+
+        `terms` gives, for each measurement's path, the words by which reports name it.
+        """
+        sentences = tuple(report.sentences if part is None else part)
+        wanted = {
+            leaf.path: Wanted(leaf.measure, tuple(terms.get(leaf.path, ())))
+            for leaf in self.leaves()
+            if isinstance(leaf, Leaf) and leaf.measure is not None
+        }
+        numbers = candidates(report, wanted) if wanted else {}
+        first = report.sentences.index(sentences[0])
+        return Plan(self, report, sentences, first, dict(_bound(self, sentences, first, numbers)))
+
+
+def _walk(group: Group) -> Iterator[Leaf | Members]:
+    if group.presence:
+        yield group.presence
+    for _, node in group.children:
+        if isinstance(node, Group):
+            yield from _walk(node)
+        else:
+            yield node
+
+
+def _bound(
+    form: Form, sentences: Sequence[Sentence], first: int, numbers: Mapping[str, Sequence[Quantity]]
+) -> Iterator[tuple[str, tuple[Option, ...]]]:
+    """Yield the options that this report supplies, by path."""
+    for leaf in form.leaves():
+        if isinstance(leaf, Members) or leaf.kind not in ("quantity", "evidence"):
+            continue
+        if leaf.kind == "evidence":
+            ids = [sentence_id(i, len(sentences)) for i in range(len(sentences))]
+            found = [(ids[i], evidence(first + i, s).model_dump()) for i, s in enumerate(sentences)]
+        else:
+            start, end = sentences[0].start, sentences[-1].end
+            found = [(q.text, q.model_dump()) for q in numbers[leaf.path] if start <= q.start and q.end <= end]
+        unique = {label: Option(label, value) for label, value in reversed(found)}
+        yield leaf.path, (*reversed(unique.values()), *leaf.options)
+
+
+def evidence(index: int, sentence: Sentence) -> Evidence:
+    """A sentence of the report, by its index in the whole report."""
+    return Evidence(sentence=index, text=sentence.text, start=sentence.start, end=sentence.end)
+
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def sentence_id(index: int, count: int) -> str:
+    """Name a sentence in letters, all of one width, so that no id begins another and most are one token."""
+    width = max(1, math.ceil(math.log(max(count, 2), len(_LETTERS)) - 1e-9))
+    digits = [_LETTERS[index // len(_LETTERS) ** place % len(_LETTERS)] for place in range(width)]
+    return "".join(reversed(digits))
+
+
+@dataclass(frozen=True)
+class Question:
+    """Pick one of `options`, or take `otherwise` where a gate is shut.
+
+    `stage` counts the answers that must come first, `leaf` is the field it comes from.
+    """
+
+    path: str
+    options: tuple[Option, ...]
+    leaf: Leaf | Members
+    otherwise: Option
+    gates: tuple[Gate, ...] = ()
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The option taken, all options of the question, and their probabilities in the same order."""
+
+    option: Option
+    options: tuple[Option, ...]
+    probabilities: tuple[float, ...]
+    status: Literal["answered", "forced", "implied"]
+
+    @property
+    def chance(self) -> float:
+        """The probability of the option that was taken."""
+        return self.probabilities[self.options.index(self.option)]
+
+    @property
+    def distribution(self) -> dict[str, float]:
+        """Probability by label, in the options' order."""
+        return {option.label: p for option, p in zip(self.options, self.probabilities, strict=True)}
+
+    @classmethod
+    def certain(cls, question: Question, option: Option, status: Literal["forced", "implied"]) -> "Answer":
+        """An answer that needed no model."""
+        return cls(option, question.options, tuple(float(o == option) for o in question.options), status)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schema bound to one report: all its questions, in stages, and how answers become a validated object.
+
+    `sentences` are the report's, or a part of them whose first is the report's `first`-th.
+    """
+
+    form: Form
+    report: Report
+    sentences: tuple[Sentence, ...]
+    first: int
+    supplied: Mapping[str, tuple[Option, ...]]
+    questions: tuple[Question, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "questions", tuple(self._questions(self.form.root, ())))
+
+    def _questions(self, group: Group, gates: tuple[Gate, ...]) -> Iterator[Question]:
+        stage = len(gates)
+        if group.presence:
+            yield Question(group.presence.path, (YES, NO), group.presence, NO, gates, stage)
+            gates = (*gates, Gate(group.presence.path, frozenset({YES.label})))
+            stage += 1
+        stages: dict[str, int] = {}
+        for _, node in group.children:
+            if isinstance(node, Group):
+                yield from self._questions(node, gates)
+            elif isinstance(node, Members):
+                for label in node.labels:
+                    yield Question(f"{node.path}[{label.label}]", (YES, NO), node, NO, gates, stage)
+            else:
+                own = (*gates, node.gate) if node.gate else gates
+                stages[node.path] = stages[node.gate.path] + 1 if node.gate else stage
+                options = self.supplied.get(node.path, node.options)
+                yield Question(node.path, options, node, node.otherwise or options[-1], own, stages[node.path])
+
+    def sentence_of(self, value: Any) -> Evidence | None:
+        """The sentence in which a quantity stands; None for anything that has no span in the report."""
+        if not isinstance(value, dict) or "sentence" in value:
+            return None
+        inside = (i for i, s in enumerate(self.report.sentences) if s.start <= value["start"] < s.end)
+        return next((evidence(i, self.report.sentences[i]) for i in inside), None)
+
+    def assemble(self, answers: Mapping[str, Answer]) -> dict[str, Any]:
+        """Return the validated object, as JSON data, that these answers (by question path) make.
+
+        Raises:
+            EngineError: the answers do not validate, which closed options should make impossible.
+        """
+        data = self._object(self.form.root, answers)
+        try:
+            return self.form.model.model_validate(data).model_dump(mode="json")
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise EngineError("the answers do not fit the schema", code="decode_invalid", field=where) from None
+
+    def _object(self, group: Group, answers: Mapping[str, Answer]) -> dict[str, Any] | None:
+        if group.presence and answers[group.presence.path].option == NO:
+            return None
+        return {
+            name: self._object(node, answers) if isinstance(node, Group) else answers[node.path].option.value
+            for name, node in group.children
+        }
+
+
+def likeliest_set(node: Members, chance: Sequence[float]) -> Answer:
+    """Answer a list from each label's probability of being in it: the likeliest set of an allowed size.
+
+    Labels are independent given the report, so the best set of a size holds the likeliest labels. Its probability
+    is among the sets of allowed size: the normaliser is the Poisson-binomial probability of such a size.
+    """
+    order = sorted(range(len(chance)), key=lambda i: (-chance[i], i))
+    size = min(max(sum(p > 0.5 for p in chance), node.low), node.high)
+    chosen = set(order[:size])
+    sizes = [1.0]
+    for p in chance:
+        sizes = [a * (1 - p) + b * p for a, b in zip([*sizes, 0.0], [0.0, *sizes], strict=True)]
+    joint = math.prod(p if i in chosen else 1 - p for i, p in enumerate(chance))
+    allowed = sum(sizes[node.low : node.high + 1])
+    return list_answer([node.labels[i].value for i in sorted(chosen)], min(1.0, joint / allowed) if allowed else 0.0)
+
+
+def list_option(values: Sequence[Any]) -> Option:
+    """A list as one option, so that a list field is answered like any other."""
+    return Option(json.dumps(list(values), ensure_ascii=False), list(values))
+
+
+def list_answer(values: Sequence[Any], probability: float) -> Answer:
+    """A list against every other list."""
+    option = list_option(values)
+    return Answer(option, (option, Option("any other list", None)), (probability, 1 - probability), "answered")

@@ -1,0 +1,200 @@
+"""Prompts as data, laid out so that reports share as much of the prefix cache as they can.
+
+    [ instructions, questions, label meanings ][ report, one line a sentence ][ cue ]
+      the same for every report of a schema      once a report                 once a question
+
+The first two pieces are padded with line breaks to whole KV blocks, so that what follows costs its own tokens only.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from extractor.engine.base import Engine
+from extractor.plan import Form, Leaf, Members, Option, Plan, Question, sentence_id
+from extractor.report import Sentence
+from extractor.result import Decode
+
+BASE = "extract@1"
+
+
+@dataclass(frozen=True)
+class PromptBook:
+    """What a schema's fields are called and mean: the shared instructions, and the schema's own file if it has one.
+
+    A schema without a file is asked by its field names and `Field(description=…)`.
+    """
+
+    base: Mapping[str, Any]
+    own: Mapping[str, Any]
+    ref: str
+
+    @classmethod
+    def load(cls, schema: str) -> "PromptBook":
+        """Load `prompts/{schema}.toml`, where there is one, and the shared instructions."""
+        folder = files("prompts")
+        base = tomllib.loads((folder / f"{BASE}.toml").read_text("utf-8"))
+        path = folder / f"{schema}.toml"
+        own = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return cls(base, own, f"{BASE} {schema}" if own else BASE)
+
+    @cached_property
+    def terms(self) -> dict[str, tuple[str, ...]]:
+        """For each measurement's path, the words by which reports name it."""
+        return {path: tuple(entry.get("terms", ())) for path, entry in self._fields.items()}
+
+    @property
+    def _fields(self) -> Mapping[str, Any]:
+        fields: Mapping[str, Any] = self.own.get("fields", {})
+        return fields
+
+    def cue(self, path: str, form: Form) -> str:
+        """The short name by which a field is asked, unique in its schema."""
+        given = self._fields.get(path, {}).get("cue")
+        last = path.rpartition(".")[2]
+        shared = sum(leaf.path.rpartition(".")[2] == last for leaf in form.leaves()) > 1
+        return str(given or (path if shared else last).replace("_", " "))
+
+    def meaning(self, path: str, form: Form) -> str:
+        return str(self._fields.get(path, {}).get("meaning") or _description(form, path))
+
+    def labels(self, leaf: Leaf | Members) -> Mapping[str, str]:
+        """The meaning of each label: the field's own where given, else its enum's."""
+        shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
+        own = self._fields.get(leaf.path, {}).get("labels", {})
+        return {**shared, **own}
+
+
+def _description(form: Form, path: str) -> str:
+    """The schema author's own `Field(description=…)`, found by walking the model."""
+    model: Any = form.model
+    info = None
+    for name in path.split("."):
+        info = model.model_fields[name]
+        arms = [info.annotation, *getattr(info.annotation, "__args__", ())]
+        model = next((arm for arm in arms if hasattr(arm, "model_fields")), model)
+    return (info.description if info else None) or ""
+
+
+def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
+    """Everything that is the same for all reports: instructions, then fields grouped by what may be answered."""
+    groups: dict[str, list[str]] = {}
+    for leaf in form.leaves():
+        name = book.cue(leaf.path, form) if decode == "choice" else leaf.path
+        line = f"{name}: {book.meaning(leaf.path, form)}".removesuffix(": ")
+        groups.setdefault(_answers(leaf, book), []).append(line)
+    pieces = [str(book.base["instructions"]).strip()]
+    if decode == "grammar":
+        pieces.append(str(book.base["grammar"]).strip())
+    pieces += ["\n".join([f"# {answers}", *lines]) for answers, lines in groups.items()]
+    return "\n\n".join(pieces)
+
+
+def _answers(leaf: Leaf | Members, book: PromptBook) -> str:
+    if isinstance(leaf, Leaf) and leaf.kind == "quantity":
+        return "Answer with a number of the report as printed there, or not_stated"
+    if isinstance(leaf, Leaf) and leaf.kind == "evidence":
+        return "Answer with the letter of a sentence"
+    if isinstance(leaf, Leaf) and leaf.kind == "presence":
+        return "Answer yes or no: does the report describe it?"
+    options = leaf.labels if isinstance(leaf, Members) else leaf.options
+    meanings = book.labels(leaf)
+    told = [f"{o.label} = {meanings[o.label]}" if o.label in meanings else o.label for o in _shown(options)]
+    many = "Answer yes or no for each of: " if isinstance(leaf, Members) else "Answer with one of:"
+    return many + ("\n" if any(" = " in one for one in told) else " ") + "\n".join(told) if meanings else many + " " + ", ".join(told)
+
+
+def _shown(options: Sequence[Option]) -> Sequence[Option]:
+    """Long runs of integers are told by their ends."""
+    if len(options) > 40 and all(isinstance(option.value, int) for option in options):
+        return (options[0], Option("to", "to"), options[-1])
+    return options
+
+
+_SPECIAL = re.compile(r"<(?=[|/a-zA-Z_])|\[(?=/?(?:INST|SYS|TOOL))")
+
+
+def neutral(text: str) -> str:
+    """Break up anything that a tokenizer could take for a control token, so that a report cannot end its own turn.
+
+    Only the prompt sees this; spans and evidence always quote the report itself.
+    """
+    return _SPECIAL.sub(lambda found: found.group() + " ", text)
+
+
+class Layout:
+    """Token ids of one schema's prompts on one engine."""
+
+    def __init__(self, engine: Engine, form: Form, book: PromptBook, decode: Decode) -> None:
+        self.engine = engine
+        self.form = form
+        self.book = book
+        self.decode = decode
+        self._encoded: dict[str, tuple[int, ...]] = {}
+        chat = engine.info.chat
+        head = chat.system_prefix + system_text(form, book, decode)
+        self.prefix = self._padded((), head, chat.system_suffix + chat.user_prefix)
+        cues = [len(self._encode(f"{book.cue(leaf.path, form)}: {BASE}")) for leaf in form.leaves()]
+        self.margin = 2 * (max(cues) + engine.info.block_size)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if text not in self._encoded:
+            self._encoded[text] = tuple(self.engine.encode(text))
+        return self._encoded[text]
+
+    def _padded(self, before: tuple[int, ...], text: str, close: str) -> tuple[int, ...]:
+        """Tokens of `before`, `text`, line breaks up to a whole KV block, and `close`."""
+        body, end, pad = tuple(self.engine.encode(text)), self._encode(close), self._encode("\n")
+        size = len(before) + len(body) + len(end)
+        missing = -size % self.engine.info.block_size if len(pad) == 1 else 0
+        return before + body + pad * missing + end
+
+    def open(self, plan: Plan) -> tuple[int, ...]:
+        """The prompt up to where the model answers."""
+        chat = self.engine.info.chat
+        return self._padded(self.prefix, report_lines(plan.sentences), chat.user_suffix + chat.assistant_prefix)
+
+    def cue(self, question: Question) -> tuple[int, ...]:
+        return self._encode(f"{self._name(question)}:")
+
+    def _name(self, question: Question) -> str:
+        name = self.book.cue(question.leaf.path, self.form)
+        member = question.path.removeprefix(question.leaf.path)
+        return f"{name} {member[1:-1]}" if member else name
+
+    def evidence(self, question: Question, option: Option) -> tuple[int, ...]:
+        text = str(self.book.base["evidence"]).format(cue=self._name(question), label=option.label)
+        return self._encode(text)
+
+    def option(self, label: str) -> tuple[int, ...]:
+        """An option as it continues a cue."""
+        return self._encode(f" {label}")
+
+    def literal(self, text: str) -> tuple[int, ...]:
+        """JSON text as it continues JSON text."""
+        return tuple(self.engine.encode(text))
+
+
+def report_lines(sentences: Sequence[Sentence]) -> str:
+    """The report, one line a sentence, each behind its letter."""
+    count = len(sentences)
+    return "\n".join(
+        f"{sentence_id(i, count)}: {' '.join(neutral(s.text).split())}" for i, s in enumerate(sentences)
+    )
+
+
+def parts(sentences: Sequence[Sentence], cost: Mapping[int, int], room: int) -> Iterator[tuple[Sentence, ...]]:
+    """Cut a report between sentences into parts of at most `room` tokens (`cost` is tokens by sentence index)."""
+    part: list[Sentence] = []
+    used = 0
+    for index, sentence in enumerate(sentences):
+        if part and used + cost[index] > room:
+            yield tuple(part)
+            part, used = [], 0
+        part.append(sentence)
+        used += cost[index]
+    yield tuple(part)

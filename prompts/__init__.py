@@ -1,0 +1,1 @@
+"""Prompts: versioned templates, label meanings and terms, as data."""

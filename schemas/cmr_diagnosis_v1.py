@@ -1,0 +1,30 @@
+"""cmr-diagnosis@1: one diagnosis category for one cardiac-MRI report."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from schemas.fields import Schema
+
+
+class Diagnosis(StrEnum):
+    """The leading diagnosis that the findings support.
+
+    The five diseases follow Amirrajab et al. (arXiv 2506.00060) and that group's later work. `other` is any
+    further disease; `indeterminate` is a report from which no category can be chosen, so it takes the place
+    that `not_stated` has elsewhere. The criteria that separate them are in `prompts/`.
+    """
+
+    NORMAL = "normal"
+    ISCHAEMIC = "ischaemic"
+    DCM = "dcm"
+    HCM = "hcm"
+    AMYLOIDOSIS = "amyloidosis"
+    OTHER = "other"
+    INDETERMINATE = "indeterminate"
+
+
+class CmrDiagnosisV1(Schema):
+    """The diagnosis category alone: the task of Amirrajab et al."""
+
+    diagnosis: Diagnosis = Field(description="The leading diagnosis that the report's findings support.")
