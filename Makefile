@@ -94,24 +94,29 @@ $(STAMPS)/libnuma: $(STAMPS)/venv
 	fi
 	@touch $@
 
+# A package whose installation was killed looks whole to pip: without the file that pip writes last, it is installed again.
+REPAIR = find $(VENV)/lib -maxdepth 3 -name '*.dist-info' ! -exec test -e '{}/INSTALLER' ';' -prune -exec rm -r '{}' +; \
+	find $(VENV)/lib -maxdepth 3 -name '~*' -prune -exec rm -r '{}' +
+
 # torch's CPU build is not on PyPI. A machine may be set up to find it (a mirror, a wheelhouse); else PyTorch has it.
 $(STAMPS)/torch: locks/torch-cpu.txt $(STAMPS)/libnuma
 	$(call say,2/4 torch for the CPU (190 MB))
-	@SECONDS=0; \
-	if $(PIP) install $(LOCKED) --retries 1 -r $< 2> $(STAMPS)/torch.log; then :; \
+	@SECONDS=0; $(REPAIR); \
+	if $(PIP) install $(LOCKED) --retries 1 -r $< 2> $@.log; then :; \
 	else \
-	  echo "    pip's own indexes do not have it: fetching from $(TORCH_INDEX)"; \
+	  echo "    not where pip looks by itself: fetching it from $(TORCH_INDEX)"; \
 	  $(PIP) install $(LOCKED) -r $< --index-url $(TORCH_INDEX) || { \
 	    printf '%s\n' "" "make setup: torch could not be fetched, neither as pip is configured here:" >&2; \
-	    sed 's/^/    /' $(STAMPS)/torch.log >&2; \
+	    sed 's/^/    /' $@.log >&2; \
 	    printf '%s\n' "nor from $(TORCH_INDEX): is it reachable from here?" \
-	      "Run 'make setup' again to go on from here; docs/install.md says how to set up without network." >&2; exit 1; }; \
+	      "'make setup' goes on from here; docs/install.md says how to set up a machine without network." >&2; exit 1; }; \
 	fi; echo "    done in $$SECONDS s"
 	@touch $@
 
 $(STAMPS)/packages: locks/cpu.txt locks/dev.txt $(STAMPS)/torch
-	$(call say,3/4 vLLM and the other packages (about 190 of them: 600 MB))
-	@SECONDS=0; $(PIP) install $(LOCKED) -r locks/cpu.txt -r locks/dev.txt; echo "    done in $$SECONDS s"
+	$(call say,3/4 vLLM and about 190 other packages (600 MB; unpacking them takes a quiet minute))
+	@SECONDS=0; $(REPAIR); \
+	$(PIP) install $(LOCKED) -r locks/cpu.txt -r locks/dev.txt; echo "    done in $$SECONDS s"
 	@touch $@
 
 $(STAMPS)/extractor: pyproject.toml $(STAMPS)/packages

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import extractor
 from extractor.compile import compile_form
 from extractor.decode import EXECUTORS, Reading
+from extractor.engine import open_engine
 from extractor.engine.base import Engine, EngineInfo
 from extractor.errors import ExtractorError, NotFoundError, SchemaError
 from extractor.grammar import compile_grammar
@@ -46,6 +47,11 @@ class _Task:
     ref: str
     layout: Layout
     plans: tuple[Plan, ...]
+
+
+def open_extractor(model: str | None = None, urls: Sequence[str] = ()) -> "Extractor":
+    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` on it."""
+    return Extractor(open_engine(model, urls))
 
 
 class Extractor:
@@ -126,7 +132,7 @@ class Extractor:
             )
         if len(self.engine.encode(report_lines(report.sentences))) <= room:
             return [report.sentences]
-        return list(parts(report.sentences, layout.cost, room))
+        return list(parts(report.sentences, layout.cost(report.sentences), room))
 
     def _run(self, decode: Decode, tasks: Mapping[int, _Task]) -> dict[int, Extraction | ExtractorError]:
         """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""

@@ -89,7 +89,7 @@ def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
         groups.setdefault(_answers(leaf, book), []).append(line)
     pieces = [str(book.base["instructions"]).strip()]
     if decode == "grammar":
-        pieces.append(str(book.base["grammar"]).strip())
+        pieces.append(str(book.base["grammar_instructions"]).strip())
     pieces += ["\n".join([f"# {answers}", *lines]) for answers, lines in groups.items()]
     return "\n\n".join(pieces)
 
@@ -153,13 +153,17 @@ class Layout:
         missing = -size % self.engine.info.block_size if len(pad) == 1 else 0
         return before + body + pad * missing + end
 
+    def cost(self, sentences: Sequence[Sentence]) -> list[int]:
+        """Tokens that each sentence takes on its line."""
+        return [len(self.engine.encode(f"AA: {neutral(sentence.text)}\n")) for sentence in sentences]
+
     def open(self, plan: Plan) -> tuple[int, ...]:
         """The prompt up to where the model answers."""
         chat = self.engine.info.chat
         return self._padded(self.prefix, report_lines(plan.sentences), chat.user_suffix + chat.assistant_prefix)
 
     def cue(self, question: Question) -> tuple[int, ...]:
-        return self._encode(f"{self._name(question)}:")
+        return self._encode(str(self.book.base["cue_template"]).format(cue=self._name(question)))
 
     def _name(self, question: Question) -> str:
         name = self.book.cue(question.leaf.path, self.form)
@@ -167,7 +171,7 @@ class Layout:
         return f"{name} {member[1:-1]}" if member else name
 
     def evidence(self, question: Question, option: Option) -> tuple[int, ...]:
-        text = str(self.book.base["evidence"]).format(cue=self._name(question), label=option.label)
+        text = str(self.book.base["evidence_template"]).format(cue=self._name(question), label=option.label)
         return self._encode(text)
 
     def option(self, label: str) -> tuple[int, ...]:
@@ -187,8 +191,8 @@ def report_lines(sentences: Sequence[Sentence]) -> str:
     )
 
 
-def parts(sentences: Sequence[Sentence], cost: Mapping[int, int], room: int) -> Iterator[tuple[Sentence, ...]]:
-    """Cut a report between sentences into parts of at most `room` tokens (`cost` is tokens by sentence index)."""
+def parts(sentences: Sequence[Sentence], cost: Sequence[int], room: int) -> Iterator[tuple[Sentence, ...]]:
+    """Cut a report between sentences into parts of at most `room` tokens (`cost` is each sentence's)."""
     part: list[Sentence] = []
     used = 0
     for index, sentence in enumerate(sentences):

@@ -35,7 +35,7 @@ class Provenance(_Frozen):
     prompt: str
     decode: Decode
     model: str
-    weights_sha256: str
+    weights_sha256: str | None = Field(description="null where a server runs weights that nothing here has seen")
     precision: str
     adapter: str | None
     engine: str

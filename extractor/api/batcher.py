@@ -62,7 +62,9 @@ class Batcher:
         """Return which model answers; raise `NotReadyError` while there is none."""
         if self._trouble is not None or self.info is None:
             raise NotReadyError(
-                self._trouble or "No model.", code="not_ready", fix="Try again when GET /health/ready answers 200."
+                self._trouble or "No model.",
+                code="not_ready",
+                fix="Try again when GET /health/ready answers 200.",
             )
         return self.info
 
@@ -89,18 +91,19 @@ class Batcher:
             extractor = self._open_extractor()
             for schema in self._schemas:
                 extractor.prepare(schema)
+            info = extractor.info
         except ExtractorError as error:
             reason = str(error)
-        except Exception as error:  # a thread's own boundary: nobody above could report it
+        except Exception as error:  # noqa: BLE001  a thread's own boundary: nobody above could report it
             log_unexpected(error)
             reason = type(error).__name__
         else:
             with self._lock:
                 if self._closed:
                     return None
-                self.info = extractor.info
+                self.info = info
                 self._trouble = None
-            logger.info("Ready: %s", extractor.info.model)
+            logger.info("Ready: %s", info.model)
             return extractor
         self._trouble = f"The model could not be loaded: {reason}"
         logger.error("%s", self._trouble)
@@ -130,7 +133,7 @@ class Batcher:
             outcomes = list(zip(answers, extractor.extract([item.job for item in batch]), strict=True))
         except ExtractorError as error:
             outcomes = [(answer, error) for answer in answers]
-        except Exception as error:  # a thread's own boundary: its callers get a 500 and the next batch is read
+        except Exception as error:  # noqa: BLE001  a thread's own boundary: the next batch must still be read
             log_unexpected(error)
             outcomes = [(answer, internal_error()) for answer in answers]
         for answer, outcome in outcomes:

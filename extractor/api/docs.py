@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from litestar import Request, Response, Router
+from litestar import MediaType, Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
@@ -84,7 +84,9 @@ def _ref(*names: str) -> dict[str, Any]:
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Return Litestar's OpenAPI `document` with the bodies, answers and models filled in."""
-    _, found = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=_REF + "{model}")
+    _, found = models_json_schema(
+        [(model, "serialization") for model in _MODELS], ref_template=_REF + "{model}"
+    )
     paths: dict[str, Any] = {}
     for path, methods in document["paths"].items():
         paths[path] = {}
@@ -111,12 +113,12 @@ def _content(description: str | None, media_type: str, schema: dict[str, Any]) -
 
 
 class _Document(JsonRenderPlugin):
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         return orjson.dumps(complete(openapi_schema))
 
 
 class _Page(OpenAPIRenderPlugin):
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         return _PAGE.encode()
 
 
@@ -135,7 +137,7 @@ def openapi_config() -> OpenAPIConfig:
         description="Cardiac-MRI reports in, validated categories out. The model selects, it never writes.",
         use_handler_docstrings=True,
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=_after),
-        render_plugins=[_Page(path="/"), _Document(path="/openapi.json", media_type="application/json")],
+        render_plugins=[_Page(path="/"), _Document(path="/openapi.json", media_type=MediaType.JSON)],
     )
 
 
@@ -166,7 +168,7 @@ _EXAMPLE: Final = {
         "schema": "cmr-diagnosis@1",
         "prompt": "cmr-diagnosis@1",
         "decode": "choice",
-        "model": "qwen2.5-coder-1.5b-instruct",
+        "model": "qwen2.5-coder-1.5b",
         "weights_sha256": "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         "precision": "bfloat16",
         "adapter": None,

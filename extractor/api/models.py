@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidato
 from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from extractor.errors import ExtractorError
+from extractor.report import MAX_CHARS
 from extractor.result import Decode, Extraction
 
 DEFAULT_SCHEMA = "cmr-report@1"
@@ -21,8 +22,10 @@ class _Body(BaseModel):
     )
 
 
-Id = Annotated[str, Field(max_length=MAX_ID, description="the caller's own name for the report; comes back as sent")]
-Text = Annotated[str, Field(description="the report as plain text, any length, any language the model reads")]
+Id = Annotated[
+    str, Field(max_length=MAX_ID, description="the caller's own name for the report; comes back as sent")
+]
+Text = Annotated[str, Field(description=f"the report as plain text, at most {MAX_CHARS:,} characters")]
 
 
 class ReportIn(_Body):
@@ -63,7 +66,9 @@ class ExtractRequest(_Body):
     text: Text | None = None
     id: Id | None = None
     reports: list[Annotated[ReportIn, WrapValidator(_keep_error)]] | None = None
-    schema_: str = Field(DEFAULT_SCHEMA, alias="schema", description="`name@version`, or `name` for its newest")
+    schema_: str = Field(
+        DEFAULT_SCHEMA, alias="schema", description="`name@version`, or `name` for its newest"
+    )
     decode: Decode = Field("choice", description="both give the same kind of answer; `choice` is faster")
     model: str | None = Field(None, description="the model that must answer; see `GET /models`")
     distribution: bool = Field(False, description="also return the probability of every allowed option")

@@ -127,7 +127,9 @@ def _from_http(error: HTTPException) -> ExtractorError:
             return PathError("Nothing is served at this address.", code="path_unknown", fix="See GET /docs.")
         case 405:
             return MethodError(
-                "This address does not take this method.", code="method_not_allowed", fix="See the Allow header."
+                "This address does not take this method.",
+                code="method_not_allowed",
+                fix="See the Allow header.",
             )
         case 413:
             return TooLargeError(

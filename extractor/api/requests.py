@@ -72,7 +72,10 @@ def find_schema(ref: str) -> registry.SchemaVersion:
     except registry.UnknownSchema as error:
         known = ", ".join(error.known)
     raise NotFoundError(
-        "No schema has that name and version.", code="schema_unknown", field="schema", fix=f"Use one of: {known}."
+        "No schema has that name and version.",
+        code="schema_unknown",
+        field="schema",
+        fix=f"Use one of: {known}.",
     )
 
 
@@ -116,7 +119,9 @@ def _reports(request: ExtractRequest, max_reports: int) -> list[ReportIn | BadRe
         )
     items = request.items
     if not items:
-        raise RequestError("The list is empty.", code="list_empty", field="reports", fix="Send at least one report.")
+        raise RequestError(
+            "The list is empty.", code="list_empty", field="reports", fix="Send at least one report."
+        )
     if len(items) > max_reports:
         raise TooLargeError(
             f"The list holds {len(items)} reports; the most at a time is {max_reports}.",

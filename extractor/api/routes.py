@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath
 from litestar.response import Redirect
 from pydantic import BaseModel
 
@@ -60,8 +61,9 @@ async def _answer(request: Request[Any, Any, State], batcher: Batcher, asked: As
     """Read the jobs that stand; give up, and take back those that still wait, when the caller hangs up."""
     work = asyncio.gather(*map(asyncio.wrap_future, batcher.submit(asked.jobs)))
     hung_up = asyncio.ensure_future(_hung_up(request))
+    either: set[asyncio.Future[Any]] = {work, hung_up}
     try:
-        await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             raise HungUpError("The caller hung up.", code="caller_gone")
         answers = iter(work.result())
@@ -95,7 +97,7 @@ def list_schemas() -> Response[bytes]:
 
 
 @get("/schemas/{name:str}/{version:str}", summary="Show a schema", tags=["schemas"], sync_to_thread=False)
-def show_schema(name: str, version: str) -> Response[bytes]:
+def show_schema(name: FromPath[str], version: FromPath[str]) -> Response[bytes]:
     """One version of a schema, with the JSON Schema of the `data` it gives."""
     found = find_schema(f"{name}@{version}")
     return _send(models.SchemaDetail(**_info(found), json_schema=found.model.model_json_schema()))
@@ -105,16 +107,20 @@ def show_schema(name: str, version: str) -> Response[bytes]:
 def list_models(state: State) -> Response[bytes]:
     """The model that answers here, as it stands in every result's provenance."""
     info = cast("Batcher", state.batcher).info
-    served = [] if info is None else [
-        models.ModelInfo(
-            id=info.model,
-            weights_sha256=info.weights_sha256,
-            precision=info.precision,
-            adapter=info.adapter,
-            engine=info.engine,
-            context_length=info.context_length,
-        )
-    ]
+    served = (
+        []
+        if info is None
+        else [
+            models.ModelInfo(
+                id=info.model,
+                weights_sha256=info.weights_sha256,
+                precision=info.precision,
+                adapter=info.adapter,
+                engine=info.engine,
+                context_length=info.context_length,
+            )
+        ]
+    )
     return _send(models.ModelList(models=served))
 
 

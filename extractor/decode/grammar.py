@@ -21,7 +21,7 @@ def grammar(engine: Engine, readings: Sequence[Reading]) -> None:
         EngineError: the engine could not answer, or its text is not in the grammar.
     """
     grammars = [compile_grammar(reading.plan) for reading in readings]
-    jobs = [Generation(r.base, g.regex, g.longest) for r, g in zip(readings, grammars, strict=True)]
+    jobs = [Generation(r.base, g.regex, g.longest, r.group) for r, g in zip(readings, grammars, strict=True)]
     written = engine.generate(jobs)
     places: list[tuple[Reading, _Place]] = []
     for reading, one, output in zip(readings, grammars, written, strict=True):

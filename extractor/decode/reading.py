@@ -23,6 +23,11 @@ class Reading:
     cached_tokens: int = 0
     output_tokens: int = 0
 
+    @property
+    def group(self) -> int:
+        """A number that all prompts about this report share, and few others."""
+        return hash(self.base) & 0xFFFF
+
     def settle(self, question: Question) -> bool:
         """Answer a question that needs no model, because a gate is shut or one option is left. True if so."""
         if any(self.answers[gate.path].option.label not in gate.labels for gate in question.gates):
@@ -72,7 +77,7 @@ def score(engine: Engine, choices: Sequence[Choice]) -> list[tuple[float, ...]]:
     places: list[tuple[int, Tokens]] = []
     for index, one in enumerate(choices):
         for prefix, tokens in branchings(one.options, end).items():
-            asks.append(Ask(one.prompt + prefix, tokens))
+            asks.append(Ask(one.prompt + prefix, tokens, one.reading.group))
             places.append((index, prefix))
     logprobs: list[dict[Tokens, dict[int, float]]] = [{} for _ in choices]
     for (index, prefix), ask, scores in zip(places, asks, engine.score(asks) if asks else [], strict=True):

@@ -1,8 +1,15 @@
 """What the decoder needs from a language model: token ids, scores over a few tokens, constrained text."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from extractor.errors import EngineError
+
+
+MAX_LOGPROBS = 128
+"""vLLM scores at most this many tokens of one ask; larger sets are scored in pieces."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,13 @@ class Chat:
 class EngineInfo:
     """Which model answers, for provenance and for laying out prompts.
 
+    `weights_sha256` is None where nothing here has seen the weights (a server's).
     `block_size` is the KV-cache block in tokens: a prefix is shared between prompts in whole blocks.
     `context_length` is in tokens, prompt and output together.
     """
 
     model: str
-    weights_sha256: str
+    weights_sha256: str | None
     precision: str
     adapter: str | None
     engine: str
@@ -36,10 +44,14 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Ask:
-    """Score each token of `options` as the next token after `prompt` (all are token ids)."""
+    """Score each token of `options` as the next token after `prompt` (all are token ids).
+
+    Prompts of one `group` share most of their tokens: an engine of several machines keeps them together.
+    """
 
     prompt: tuple[int, ...]
     options: tuple[int, ...]
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class Generation:
     prompt: tuple[int, ...]
     grammar: str
     max_tokens: int
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,3 +103,16 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def normalise(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Renormalise log-probabilities over a closed set: a model gives them over its whole vocabulary.
+
+    Raises:
+        EngineError: a value is not a number, or the model rules out every option.
+    """
+    top = max(logprobs)
+    if not math.isfinite(top) or any(math.isnan(value) for value in logprobs):
+        raise EngineError("the model gave no probability to any option", code="decode_failed", fix="Verify the model.")
+    total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
+    return tuple(value - total for value in logprobs)

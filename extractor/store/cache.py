@@ -15,12 +15,13 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from extractor.errors import StoreError
+from extractor.store.progress import Advance, Progress, ignore
 
 MARGIN = 64 * 2**20
 """Bytes for tokenizer, configuration and the file system's own needs."""
@@ -68,19 +69,19 @@ def shelf(model_id: str, cache: Path | None = None) -> Shelf:
 
 
 @contextmanager
-def locked(shelf: Shelf, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Keep other pulls of the same model out; `on_wait` is called once if there is one to wait for.
+def locked(shelf: Shelf, progress: Progress) -> Iterator[None]:
+    """Keep other pulls of the same model out, and wait for the one that is at work.
 
     Child processes inherit the lock, so that a child which outlives a killed pull still counts as that pull.
     """
     shelf.root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(shelf.root.with_name(f"{shelf.root.name}.lock"), "w") as lock:
+    with shelf.root.with_name(f"{shelf.root.name}.lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with progress(f"waiting for another pull of {shelf.root.name}", 0):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -91,7 +92,7 @@ def disk_errors(shelf: Shelf) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(f"The disk of {shelf.root} is full.") from None
+            raise disk_full(f"The disk of {shelf.root} is full.") from None
         reason = (error.strerror or type(error).__name__).lower()
         raise StoreError(
             f"Cannot write to the model cache {shelf.root.parent}: {reason}.",
@@ -105,16 +106,18 @@ def require_space(shelf: Shelf, total: int) -> None:
     free = shutil.disk_usage(shelf.root).free
     missing = total + MARGIN - shelf.used()
     if missing > free:
-        raise _disk_full(f"{shelf.root} needs {missing / 1e9:.1f} GB more and has {free / 1e9:.1f} GB free.")
+        raise disk_full(f"{shelf.root} needs {missing / 1e9:.1f} GB more and has {free / 1e9:.1f} GB free.")
 
 
-def _disk_full(detail: str) -> StoreError:
-    return StoreError(detail, code="disk_full", fix="Free some space, or point EXTRACTOR_CACHE at another disk.")
+def disk_full(detail: str) -> StoreError:
+    return StoreError(
+        detail, code="disk_full", fix="Free some space, or point EXTRACTOR_CACHE at another disk."
+    )
 
 
-def sha256(path: Path, advance: Callable[[int], None] = lambda done: None) -> str:
+def sha256(path: Path, advance: Advance = ignore) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(2**22):
             digest.update(block)
             advance(len(block))
@@ -125,7 +128,7 @@ def publish(partial: Path, final: Path) -> None:
     """Give finished work (a file or a flat folder) its name, so that a crash leaves all of it or none."""
     for path in (*partial.iterdir(), partial) if partial.is_dir() else (partial,):
         _sync(path)
-    os.replace(partial, final)
+    partial.replace(final)
     _sync(final.parent)
 
 

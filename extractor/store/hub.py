@@ -60,7 +60,7 @@ def _stream(address: str, partial: Path, size: int, advance: Advance) -> None:
             have = 0
         if have + int(answer.headers.get("Content-Length", size - have)) != size:
             raise _unavailable(f"the file there does not have the {size:,} bytes that this release pins")
-        with open(partial, "ab") as out:
+        with partial.open("ab") as out:
             for block in answer.iter_bytes(2**20):
                 out.write(block)
                 advance(len(block))

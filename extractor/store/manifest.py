@@ -3,11 +3,17 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from extractor.errors import NotFoundError, StoreError
+
+CONVERTER: Final = 1
+"""Version of extractor.store.convert that gives the `int8` files of the manifest. Raise it with every change of
+a byte; `pull` then converts again."""
+
+PRECISION: Final = "int8"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(gt=0)]

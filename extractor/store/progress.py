@@ -13,13 +13,17 @@ Advance = Callable[[int], None]
 """Told how many more bytes are done."""
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""`with progress("joining parts", total_bytes) as advance:` brackets one long step."""
+"""`with progress("joining parts", total_bytes) as advance:` brackets one long step; 0 if its length is unknown."""
+
+
+def ignore(_done: int) -> None:
+    """Advance nothing."""
 
 
 @contextmanager
-def silent(step: str, total: int) -> Iterator[Advance]:
+def silent(_step: str, _total: int) -> Iterator[Advance]:
     """Show nothing: for a server or a test."""
-    yield lambda done: None
+    yield ignore
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def on_stderr(step: str, total: int) -> Iterator[Advance]:
 def _bar(step: str, total: int) -> Iterator[Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(step, total=total)
+        task = bars.add_task(step, total=total or None)
         yield lambda done: bars.advance(task, done)
 
 
@@ -49,6 +53,7 @@ def _lines(step: str, total: int) -> Iterator[Advance]:
         if quarter < 4 * done // total < 4:
             print(f"{step}: {100 * done // total}%", file=sys.stderr, flush=True)
 
-    print(f"{step}: {total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+    size = f": {total / 1e6:,.0f} MB" if total else ""
+    print(f"{step}{size}", file=sys.stderr, flush=True)
     yield advance
     print(f"{step}: done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)

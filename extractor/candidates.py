@@ -1,0 +1,130 @@
+"""Which of a report's numbers may answer a field: its closed set of options.
+
+    candidates(report, {"lvef": Wanted(Measure("%", 3, 90), ("LVEF", "EF"))})["lvef"]
+
+A number is an option where its unit converts to the field's, the converted value is plausible, and it isn't a normal
+limit, a date, a dose or a name (`Number.kind`). Then terms narrow: a number belongs to the field whose term names it,
+and is no option elsewhere. A number that nobody named is an option for fields that found none of their own.
+
+How a number finds its term, within its sentence, line or table row (`_Claims`):
+
+* the nearest term before it, if the units agree; behind it where none stands before ("12 mm septal thickness");
+* by position in a pair: "LVEDV/LVESV 180/95 ml", "LVEF and RVEF are 45 % and 50 %", "EF LV/RV: 45/50 %";
+* in a table: its row's first cell, else its column's heading; on a line of its own: the heading above it.
+
+A bare term that both ventricles share ("EF", "EDV") goes to the ventricle named between it and the number, in a
+bracket behind the number, in the table's column, before it in the sentence, or by the section ("Right ventricle:"),
+in this order; without any of these it means the left ventricle, as it does in every report. Where the ventricle was
+only mentioned in another clause or an earlier sentence, the other ventricle's field keeps the number as well unless
+it has one of its own: an option too many can be declined, a missing one can't be chosen.
+
+A number without a unit answers only where a term stands directly before it ("LVEF 55", "EF: 0.55"), or for a ratio.
+Where a term is shared by a volume and its index, a number without a unit is the volume.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from extractor.claims import Claim, Claims, Rank
+from extractor.errors import SchemaError
+from extractor.quantities import Number
+from extractor.report import Report
+from extractor.terms import compiled
+from extractor.units import canonical, convert
+from schemas.fields import Measure, Quantity
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A measurement field: what it accepts, and the words by which reports name it, in any language.
+
+    Without terms (a site's own schema) every number of a fitting unit that no other field claims is an option.
+    """
+
+    measure: Measure
+    terms: tuple[str, ...] = ()
+
+
+def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tuple[Quantity, ...]]:
+    """Return every field's options, best first. The order is only meant for ties.
+
+    Numbers of an earlier study come last. The same text printed twice is two options with different spans.
+    Raises `SchemaError` (code `unit_unknown`) where a measure's unit isn't known to `extractor.units`.
+    """
+    fields = [_Field(name, wanted, _unit(name, wanted.measure)) for name, wanted in measures.items()]
+    values = {
+        (i, field.name): value
+        for i, number in enumerate(report.numbers)
+        if number.kind == "value"
+        for field in fields
+        if (value := field.fitting(number)) is not None
+    }
+    terms = compiled(tuple((field.name, field.wanted.terms) for field in fields))
+    claims = Claims(report, terms, {field.name: field.unit for field in fields}, frozenset(values)).all()
+    named = {i for (i, _), claim in claims.items() if claim.rank is Rank.NAMED}
+    nobodys = [i for i in sorted({i for i, _ in values}) if i not in named]
+    options: dict[str, tuple[Quantity, ...]] = {}
+    for field in fields:
+        own = {i: claim for (i, name), claim in claims.items() if name == field.name}
+        free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers, i)]
+        order = _ordered(report.numbers, own, free)
+        options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
+    return options
+
+
+def _unit(field: str, measure: Measure) -> str:
+    unit = canonical(measure.unit)
+    if unit is None:
+        raise SchemaError(
+            f"The unit {measure.unit!r} is not known.",
+            code="unit_unknown",
+            field=field,
+            fix="Use a unit of extractor.units, such as mL, mL/m2, %, g, mm, cm2, ms, L/min or ratio.",
+        )
+    return unit
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A wanted field with its unit in canonical spelling."""
+
+    name: str
+    wanted: Wanted
+    unit: str
+
+    def fitting(self, number: Number) -> float | None:
+        """Return a number's value in the field's unit, if it converts and is plausible."""
+        value = convert(number.value, number.unit, self.unit)
+        if value is None and number.unit is None:
+            value = number.value  # its unit is the field's, if the field's term stands directly before it
+        return (
+            value
+            if value is not None and self.wanted.measure.low <= value <= self.wanted.measure.high
+            else None
+        )
+
+    def takes_unnamed(self, numbers: Sequence[Number], i: int) -> bool:
+        """Say whether a fitting number that no term names may answer this field."""
+        if numbers[i].unit is None and self.unit != "ratio":
+            return False
+        # "28 x 9 mm" is the size of something that would have been named.
+        sized = numbers[i].link == "size" or (i > 0 and numbers[i - 1].link == "size")
+        return not (sized and self.wanted.terms)
+
+    def quantity(self, number: Number, value: float) -> Quantity:
+        return Quantity(
+            text=number.text, value=value, unit=self.wanted.measure.unit, start=number.start, end=number.end
+        )
+
+
+def _ordered(numbers: Sequence[Number], own: Mapping[int, Claim], nobodys: Sequence[int]) -> list[int]:
+    """Order a field's numbers, best first; one with numbers of its own takes nobody else's."""
+    has_own = any(claim.rank is Rank.NAMED for claim in own.values())
+    ranks = {i: (claim.rank, claim.distance) for i, claim in own.items()}
+    if has_own:
+        ranks = {i: rank for i, rank in ranks.items() if rank[0] is not Rank.OTHER_SIDE}
+    else:
+        ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | ranks
+    return sorted(
+        ranks, key=lambda i: (numbers[i].is_prior, ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
+    )

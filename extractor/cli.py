@@ -1,0 +1,286 @@
+"""The `extractor` command. Results go to stdout, everything else to stderr.
+
+Exit codes: 0, all answered; 1, something failed and was named on stderr; 2, the command line is wrong.
+Heavy modules are imported where they are used, so that `--help` answers at once.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+import extractor
+from extractor.errors import ExtractorError, InputError, NotFoundError, ReportError, StoreError
+from extractor.terminal import Boundary, own_terminal
+
+if TYPE_CHECKING:
+    from extractor.pipeline import Extractor, Job
+    from extractor.result import Extraction
+    from schemas.registry import SchemaVersion
+
+_BATCH = 32  # reports read, and printed, at a time
+
+
+@click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(extractor.__version__, message="%(prog)s %(version)s", prog_name="extractor")
+def main() -> None:
+    """Read cardiac-MRI reports into validated categories, with a language model on this machine."""
+
+
+def _find_schema(ctx: click.Context, param: click.Parameter, ref: str) -> "SchemaVersion":
+    from schemas import registry
+
+    try:
+        return registry.get(ref)
+    except registry.UnknownSchema as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--verbose", "-v", is_flag=True, help="Show what vLLM and its libraries print, on stderr."
+        ),
+        click.option(
+            "--url",
+            "urls",
+            multiple=True,
+            metavar="URL",
+            help="Ask a vLLM server; again for several servers.",
+        ),
+        click.option("--model", metavar="ID", help="The model to ask; see `extractor models list`."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option(
+    "--schema",
+    callback=_find_schema,
+    default="cmr-report@1",
+    show_default=True,
+    metavar="NAME[@V]",
+    help="What to read; see `extractor schemas list`. Without @V, the newest version.",
+)
+@click.option(
+    "--decode",
+    type=click.Choice(["choice", "grammar"]),
+    default="choice",
+    show_default=True,
+    help="How to read: score every option, or write the whole object under a grammar.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what the API returns, one object a line.")
+@click.option("--distribution", is_flag=True, help="Also give the probability of the other options.")
+@_engine_options
+def extract(  # noqa: PLR0913  one parameter an option
+    files: tuple[str, ...],
+    schema: "SchemaVersion",
+    decode: Any,
+    *,
+    as_json: bool,
+    distribution: bool,
+    model: str | None,
+    urls: tuple[str, ...],
+    verbose: bool,
+) -> None:
+    r"""Read report FILEs, plain text in UTF-8, into categories; - reads standard input.
+
+    Every value is a label of the schema or a number of the report, with its probability and the sentence it
+    stands on. A file that cannot be read is named on stderr, and the others are still answered.
+
+    \b
+    extractor extract report.txt
+    extractor extract *.txt --json --schema cmr-diagnosis@1
+    cat report.txt | extractor extract -
+    """
+    from extractor.pipeline import Job
+
+    inputs = [(name, _read(name)) for name in files]
+    jobs = [
+        Job(text, schema.ref, decode, distribution, name)
+        for name, text in inputs
+        if not isinstance(text, ExtractorError)
+    ]
+    failed = False
+    _vllm_says(verbose=verbose)
+    with own_terminal(verbose=verbose) as (out, err):
+        outcomes = _outcomes(jobs, model, urls, err) if jobs else iter(())
+        for name, text in inputs:
+            outcome = text if isinstance(text, ExtractorError) else next(outcomes)
+            if isinstance(outcome, ExtractorError):
+                failed = True
+                click.echo(" ".join(filter(None, (f"{name}:", outcome.detail, outcome.fix))), file=err)
+            _show(name, outcome, out, as_json=as_json)
+    if failed:
+        sys.exit(1)
+
+
+def _vllm_says(*, verbose: bool) -> None:
+    if verbose:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+
+
+def _read(name: str) -> str | ExtractorError:
+    """Return the text of a file or of standard input, or what is wrong with it."""
+    from extractor.report import Report
+
+    try:
+        return Report.from_bytes(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).text
+    except ReportError as error:
+        return error
+    except OSError as error:
+        return InputError(f"The file cannot be read: {error.strerror}.", code="file_unreadable")
+
+
+def _open(model: str | None, urls: Sequence[str]) -> "Extractor":
+    """Open the model; an unknown one is the command line's fault."""
+    from extractor.pipeline import open_extractor
+
+    try:
+        return open_extractor(model, urls)
+    except NotFoundError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _outcomes(
+    jobs: "Sequence[Job]", model: str | None, urls: Sequence[str], err: TextIO
+) -> "Iterator[Extraction | ExtractorError]":
+    from extractor.table import console
+
+    messages = console(err)
+    with messages.status("Loading the model …"):
+        opened = _open(model, urls)
+    try:
+        for start in range(0, len(jobs), _BATCH):
+            with messages.status(
+                f"Reading report {start + 1} to {min(start + _BATCH, len(jobs))} of {len(jobs)} …"
+            ):
+                answered = opened.extract(jobs[start : start + _BATCH])
+            yield from answered
+    finally:
+        opened.engine.close()
+
+
+def _show(name: str, outcome: "Extraction | ExtractorError", out: TextIO, *, as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        from extractor.api.models import outcome_to_json
+
+        print(orjson.dumps(outcome_to_json(outcome, name)).decode(), file=out, flush=True)
+    elif not isinstance(outcome, ExtractorError):
+        from extractor.table import console, result
+
+        console(out).print(result(outcome))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any."
+)
+@_engine_options
+def serve(*, host: str, port: int, model: str | None, urls: tuple[str, ...], verbose: bool) -> None:
+    """Answer over HTTP; the page at /docs shows how.
+
+    The model loads in the background: GET /health/ready answers 200 when it can read reports. No log line ever
+    holds a report. There is no login: put a reverse proxy in front before listening on more than this machine.
+    """
+    import uvicorn
+
+    from extractor.api.app import Settings, create_app
+    from extractor.pipeline import open_extractor
+
+    _vllm_says(verbose=verbose)
+    app = create_app(Settings(), lambda: open_extractor(model, urls))
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, server_header=False, date_header=False
+    )
+    with own_terminal(verbose=verbose) as (_, err):
+        handler = logging.StreamHandler(err)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        for name in ("extractor", "uvicorn"):
+            logger = logging.getLogger(name)
+            logger.handlers, logger.propagate = [handler], False
+            logger.setLevel(logging.INFO)
+        try:
+            uvicorn.Server(config).run()
+        except KeyboardInterrupt:
+            return  # Ctrl-C, after everything that was asked has been answered
+
+
+@main.group()
+def models() -> None:
+    """List, fetch and check model weights."""
+
+
+@models.command("list")
+def models_list() -> None:
+    """List the known models, and which are on this machine."""
+    from extractor import store
+    from extractor.table import console, model_list
+
+    console(sys.stdout).print(model_list(store.list_models()))
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+def pull(ids: tuple[str, ...]) -> None:
+    """Fetch models, the default one if no ID is given; goes on where an interrupted pull stopped."""
+    from extractor import store
+
+    for model_id in ids or (store.default_id(),):
+        store.pull(model_id)
+        click.echo(f"{model_id}: ready", err=True)
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+def verify(ids: tuple[str, ...]) -> None:
+    """Check the weights on this machine against their known hashes; the default model if no ID is given."""
+    from extractor import store
+
+    bad = False
+    for model_id in ids or (store.default_id(),):
+        for checked in store.verify(model_id):
+            bad |= not checked.ok
+            state = "ok" if checked.ok else "wrong" if checked.actual else "missing"
+            click.echo(f"{model_id}/{checked.file}: {state}")
+    if bad:
+        fix = "Delete the model's folder and pull it again."
+        raise StoreError("Files are wrong or missing.", code="weights_hash_mismatch", fix=fix)
+
+
+@main.group()
+def schemas() -> None:
+    """List and show what can be read from a report."""
+
+
+@schemas.command("list")
+def schemas_list() -> None:
+    """List the schemas and their versions."""
+    from extractor.table import console, versions
+    from schemas import registry
+
+    console(sys.stdout).print(versions(registry.all_versions()))
+
+
+@schemas.command()
+@click.argument("schema", callback=_find_schema, metavar="NAME[@V]")
+@click.option("--json", "as_json", is_flag=True, help="Print its JSON Schema.")
+def show(schema: "SchemaVersion", *, as_json: bool) -> None:
+    """Show a schema's fields and their allowed values."""
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(schema.model.model_json_schema(), option=orjson.OPT_INDENT_2).decode())
+        return
+    from extractor import table
+
+    table.console(sys.stdout).print(table.schema(schema))

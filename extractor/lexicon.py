@@ -1,0 +1,191 @@
+"""The words, in English, German and Spanish, by which code reads the layout of a report. Data, no logic.
+
+Everything is written folded: lower case, without diacritics (see `extractor.terms.fold`), unless said otherwise.
+Entries of the `*_WORDS` tuples are regular expressions for whole words.
+"""
+
+from typing import Final
+
+# A full stop behind one of these doesn't end a sentence.
+ABBREVIATIONS: Final = frozenset(
+    # English
+    ["approx", "dr", "prof", "mr", "mrs", "ms", "fig", "figs", "no", "nos", "vs", "resp", "incl", "excl", "est", "ref", "prev", "seg", "segs", "dept", "pat", "pt", "avg", "min", "max", "cf", "eg", "ie", "etc", "ca", "vol", "sec", "hr", "hrs", "yr", "yrs", "mod", "sev", "dist", "prox", "lat", "ant", "inf", "sup", "post", "bzw", "ggf", "usw", "evtl", "insb", "inkl", "exkl", "vgl", "zb", "st", "str", "nr", "abb", "tab", "unauff", "regelr", "path", "patholog", "konz", "exz", "li", "re", "bds", "beids", "ausg", "geringgr", "mittelgr", "hochgr", "hgr", "mgr", "lgr", "zn", "mind", "std", "sek", "jhg", "geb", "tel", "sog", "allg", "dtl", "dz", "ndl", "ev", "va", "bek", "tlw", "teilw", "links-/rechtsventr", "linksventr", "rechtsventr", "ventr", "myok", "pat", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o", "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte", "pac", "num", "pag", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej", "i.v", "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood"]
+)  # fmt: skip
+MONTHS: Final = (
+    "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|marz|maerz|apr(?:il)?|may|mai|jun[ei]?|jul[iy]?|aug(?:ust)?|"
+    "sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?|enero|febrero|marzo|abril|mayo|junio|julio|"
+    "agosto|septiembre|octubre|noviembre|diciembre"
+)
+# Nouns behind a German ordinal: "am 3. Tag", "2. Grades".
+ORDINAL_NOUNS: Final = frozenset(
+    [
+        "tag",
+        "tages",
+        "tagen",
+        "grad",
+        "grades",
+        "segment",
+        "segments",
+        "ordnung",
+        "woche",
+        "monat",
+        "lebensjahr",
+    ]
+)
+# A word that so plainly opens a sentence that even an abbreviation before it ended one.
+OPENERS: Final = frozenset(
+    [
+        "the",
+        "there",
+        "this",
+        "these",
+        "no",
+        "normal",
+        "left",
+        "right",
+        "after",
+        "late",
+        "der",
+        "die",
+        "das",
+        "es",
+        "kein",
+        "keine",
+        "im",
+        "in",
+        "nach",
+        "linker",
+        "rechter",
+        "el",
+        "la",
+        "los",
+        "las",
+        "se",
+        "tras",
+        "sin",
+        "ventriculo",
+        "no",
+        "hay",
+        "lv",
+        "rv",
+        "vi",
+        "vd",
+    ]
+)
+
+# --- what a number stands for -------------------------------------------------------------------------------------
+
+# Numbers behind these are names of things: segment 7, Fig. 2, NYHA 3.
+LABEL_WORDS: Final = (
+    "segment(?:s|e|en|o|os)?|segs?|fig(?:ure|ura)?|abb(?:ildung)?|video|series?|serien?|image|bild|imagen|nr|no(?=[.:])|"
+    "grade?|grado|typ[eo]?|tipo|stage|stadium|klasse|class|clase|nyha|canadian|ccs|phase|version|room|raum|group|gruppe|"
+    "grupo|station|tabelle|table|tabla|patient|paciente|id|pid|accession|auftrag|fall|case|code"
+)  # fmt: skip
+AGE_WORDS: Final = "aged?|alter|edad|years|jahre|anos"
+# Numbers behind these describe how the images were made.
+ACQUISITION_WORDS: Final = (
+    "te|tr|ti|td|fov|flip angle|flipwinkel|inversion time|inversionszeit|tiempo de inversion|echo time|echozeit|"
+    "tiempo de eco|repetition time|slice thickness|section thickness|schichtdicke|grosor de corte|espesor de corte|"
+    "schichtabstand|slice gap|gap|voxel|voxel size|resolution|auflosung|matrix|matriz|b-?value|venc"
+)
+AGENT_WORDS: Final = (
+    "gadolin[a-z]*|gadobut[a-z]*|gadoter[a-z]*|gadobenat[a-z]*|gadovist|gadavist|dotarem|clariscan|prohance|multihance|"
+    "magnevist|omniscan|gado[a-z]+|kontrastmittels?|km|contrast (?:agent|media|medium|material)|medio de contraste|"
+    "adenosin[ae]?|regadenoson|rapiscan|lexiscan|dobutamin[ae]?|buscopan|nacl|saline|kochsalz[a-z]*|suero"
+)
+
+# Words that announce a normal range. The strong ones need nothing else; the weak ones need a bracket or a range.
+NORMAL_STRONG: Final = (
+    "normal (?:range|values?|limits?|for age)|normalwerte?|normwerte?|normbereich|normalbereich|referenzwerte?|"
+    "referenzbereich|referenz|reference(?: range| values?)?|ref(?: range)?|rango (?:normal|de normalidad|de referencia)|"
+    "valor(?:es)? (?:normal(?:es)?|de referencia)|referencia|vn|nb|lln|uln|cut-?off|threshold|grenzwert|obergrenze|"
+    "untergrenze|(?:upper|lower) (?:limit|reference limit)(?: of normal(?:ity)?)?|limite (?:superior|inferior)(?: normal)?"
+)
+NORMAL_WEAK: Final = "normal(?:es|e|er|wert)?|norm|n|range|rango|bereich|expected|erwartet|esperado"
+# What may stand between such a word and its numbers.
+NORMAL_FILLERS: Final = (
+    "range|values?|limits?|wert|bereich|for|age|sex|fur|alter|para|edad|de|men|women|male|female|m|f|manner|frauen|"
+    "hombres|mujeres|from|von|desde|between|zwischen|entre|bis|up to|hasta|is|ist|es|w"
+)
+
+# --- the previous study -------------------------------------------------------------------------------------------
+
+PRIOR_WORDS: Final = (
+    "previous(?:ly)?|prev|prior(?! to)|formerly|earlier|last (?:study|exam|examination|mri|cmr|scan)|baseline|"
+    "zuvor|vorher|fruher|vormals|voruntersuchung(?:en)?|vorbefund(?:e|es|en)?|voraufnahmen?|vor-?mrt|vu|ehemals|ehem|"
+    "previ[oa]s?|previamente|anteriormente|(?:estudio|examen|control|resonancia|rmc?|informe) anterior|antes"
+)
+# Behind "prior": what was before is a study, or else an event of the patient's life and no measurement at all.
+STUDY_WORDS: Final = (
+    "stud(?:y|ies)|exam[a-z]*|mri|cmr|scans?|reports?|imaging|untersuchung|mrt|aufnahmen?|befund|estudios?|examen|"
+    "resonancia|rmc?|informe|control"
+)
+EVENT_WORDS: Final = (
+    "myocardial|infarct[a-z]*|mi|surgery|ablation|pci|stents?|bypass|cabg|history|intervention|ischa?emi[a-z]*|"
+    "myocarditis|infarto|cirugia|intervencion"
+)
+VERSUS_WORDS: Final = (
+    "vs|versus|compared (?:to|with)|in comparison (?:to|with)|gegenuber|gg|im vergleich (?:zu[rm]?|mit)|verglichen mit|"
+    "frente a|(?:en )?comparacion con|comparad[oa] con|respecto al?"
+)
+CURRENT_WORDS: Final = "now|currently|current|today|present study|jetzt|aktuell(?:e|er|es|en)?|heute|nunmehr|derzeit|ahora|actual(?:mente)?|hoy"
+STABLE_WORDS: Final = (
+    "unchanged|stable|similar|comparable|constant|unverandert|stabil|konstant|gleichbleibend|vergleichbar|sin cambios|"
+    "estable|similar|superponible|increase[d]?|decrease[d]?|improve[d]?|improvement|progress[a-z]*|regredient|progredient|"
+    "mejoria|empeoramiento|zunahme|abnahme|aumento|descenso"
+)
+CHANGE_WORDS: Final = (
+    "improv|increas|decreas|declin|reduc|fell|fall|rose|risen|drop|chang|recover|verbesser|verschlechter|zugenommen|"
+    "abgenommen|gesunken|gestiegen|angestiegen|anstieg|abfall|abnahme|zunahme|ruckgang|mejor|empeor|aument|dismin|"
+    "descend|recuper|evoluci"
+)
+PRIOR_HEADINGS: Final = (
+    "comparison|prior (?:stud(?:y|ies)|exams?|mri|cmr)[^:]{0,40}|previous[^:]{0,40}|"
+    "vergleich(?:suntersuchung(?:en)?)?[^:]{0,40}|voruntersuchung(?:en)?[^:]{0,40}|vorbefunde?[^:]{0,40}|"
+    "voraufnahmen?[^:]{0,40}|comparativo|comparacion[^:]{0,40}|(?:estudios?|rm|rmc|resonancia) (?:previ[oa]s?|anterior(?:es)?)[^:]{0,40}"
+)
+NONE_WORDS: Final = "none|no|not|keine?|nicht|ningun[oa]?|sin"
+# Cells that head a column of a table.
+REFERENCE_HEADER: Final = f"{NORMAL_STRONG}|norm[a-z]*|range|rango|limits?|limites"
+COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
+
+# --- chambers -----------------------------------------------------------------------------------------------------
+
+LEFT_WORDS: Final = (
+    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? ventrikels?|linksventrik[a-z]*|linksventr|"
+    "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
+    "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
+    "linkerventrik[a-z]*"
+)
+RIGHT_WORDS: Final = (
+    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? ventrikels?|rechtsventrik[a-z]*|rechtsventr|"
+    "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
+    "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
+    "rechterventrik[a-z]*"
+)
+ATRIUM_WORDS: Final = (
+    "la(?:ef|ev|v|vi)?|ra(?:ef)?|(?:left|right) atri[a-z]*|atrial|vorhofs?|vorhofe|(?:links|rechts)atriale?[a-z]?|"
+    "auricul[a-z]*|ai(?=[ )-])"
+)
+BIVENTRICULAR_WORDS: Final = (
+    "biventricul[a-z]*|biventrikul[a-z]*|both ventricles|beider? ventrikel|ambos ventriculos"
+)
+# "RV insertion point" says where a scar is, not which ventricle the sentence is about.
+INSERTION_WORDS: Final = "insert[a-z]*|insercion[a-z]*|insertion[a-z]*|septal junction|hinge"
+# One word for a side, where a table's heading or a pair "links/rechts" makes plain that ventricles are meant.
+LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq"
+RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho"
+# Terms that both ventricles share: under these, the ventricle must come from the context.
+VENTRICULAR_TERMS: Final = (
+    "ef|fe|edv[i]?|esv[i]?|sv[i]?|edd|esd|co|ci|hzv|hi|vtd[i]?|vts[i]?|dtd|dts|tdv[i]?|tsv[i]?|"
+    "[a-z]*eje[ck]tion[a-z]*|eyeccion|auswurf[a-z]*|[a-z]*volum[a-z]*|[a-z]*diastol[a-z]*|[a-z]*s[iy]stol[a-z]*|stroke|"
+    "schlag[a-z]*|mass[ae]?|masa|[a-z]+masse|output|herzzeit[a-z]*|gasto"
+)
+# A heading of this kind ends what was being said of a ventricle.
+OTHER_HEADINGS: Final = (
+    "atria|(?:left|right) atrium|vorhofe|(?:linker|rechter) vorhof|auriculas?(?: [a-z]+)?|la|ra|aorta|aorta [a-z]+|valves?|"
+    "(?:mitral|aortic|tricuspid|pulmonary) valve|klappen|[a-z]+klappe|valvulas?|pericardium|perikard|pericardio|lge|"
+    "late (?:gadolinium )?enhancement|late enhancement|realce(?: tardio)?|perfusion|mapping|t1|t2|oedema|edema|odem|"
+    "impression|conclusions?|summary|beurteilung|zusammenfassung|conclusion(?:es)?|impresion|resumen|findings|befund|"
+    "hallazgos|technique|technik|tecnica|indication|indikation|indicacion|history|anamnese|extracardiac[a-z ]*|others?"
+)

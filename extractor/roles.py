@@ -1,0 +1,187 @@
+"""What a number stands for: a measurement, a normal limit, a name, a dose, an earlier study's value.
+
+Each rule looks only at a window of the number's own sentence, its bracket and its table column, so the whole is
+linear in the length of the report. A rule that is wrong costs an option, so they ask for explicit words.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from extractor import lexicon as words_of
+from extractor.folding import Folded, words
+from extractor.prior import Place, Sections, is_prior
+from extractor.quantities import Kind, Number, find
+from extractor.sentences import Sentence
+from extractor.tables import Tables
+from extractor.units import UNIT, read
+
+_FILLERS = rf"(?:[^\w;,()\[\]]*(?:{words_of.NORMAL_FILLERS})(?![^\W_]))*[^\w;,()\[\]]*$"
+_STRONG: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_STRONG})(?![^\W_]){_FILLERS}")
+_WEAK: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_WEAK})(?![^\W_]){_FILLERS}")
+_COLON: Final = re.compile(r"(?<![^\W_])(?:normal|norm|n)\s?[:=]\s?[<>≤≥]*\s?$")
+_LABEL: Final = re.compile(rf"(?<![^\W_])(?:{words_of.LABEL_WORDS})\s?[:.#-]{{0,2}}\s?$|#\s?$")
+_AGE: Final = re.compile(rf"(?<![^\W_])(?:{words_of.AGE_WORDS})\s?:?\s?$")
+_AGE_BEHIND: Final = re.compile(r"[- ]?(?:year|yr|jahrig|j\.|jahre|anos|y/?o\b)")
+_ACQUISITION: Final = re.compile(
+    rf"(?<![^\W_])(?:{words_of.ACQUISITION_WORDS})(?![^\W_])[^\w;]*(?:of|von|de)?\s*$"
+)
+_AGENT: Final = words(words_of.AGENT_WORDS)
+_HEADER: Final = words(words_of.REFERENCE_HEADER)
+_LINE_OPENING: Final = re.compile(r"(?:^|[\n\r])[ \t]*$")
+_ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
+_NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
+_DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s", "g"})
+_NEVER: Final[dict[str, Kind]] = {
+    "T": "acquisition",
+    "years": "age",
+    "months": "age",
+    "mmol/kg": "dose",
+    "mL/kg": "dose",
+}
+
+
+def numbers(text: str, folded: Folded, sentences: Sequence[Sentence]) -> tuple[Number, ...]:
+    """Return every number of a report in reading order, with positions in `text` itself."""
+    tables = Tables(folded.plain)
+    found = find(folded, tables)
+    brackets = _brackets(folded.lower, found)
+    bounds = [(bisect_left(folded.index, s.start), bisect_left(folded.index, s.end)) for s in sentences]
+    starts = [start for start, _ in bounds]
+    sections = Sections(folded.lower, bounds)
+    for i, number in enumerate(found):
+        k = bisect_right(starts, number.start) - 1
+        start, end = bounds[k] if k >= 0 else (0, len(folded.lower))
+        place = Place(folded.lower, start, end, brackets.get(i))
+        kind = _kind(place, tables, found, i)
+        prior = is_prior(place, found, i) or k in sections.prior
+        prior = prior or sections.prior_column(folded.lower, tables.at(number.start))
+        found[i] = replace(
+            number, kind=kind, is_prior=prior, is_range_bound=number.is_range_bound and kind == "value"
+        )
+        if kind == "reference" and i:
+            found[i - 1] = _unit_from_reference(folded.plain, found, i, place)
+    return tuple(_restore(text, folded, number) for number in found)
+
+
+def _restore(text: str, folded: Folded, number: Number) -> Number:
+    start, end = folded.span(number.start, number.end)
+    return replace(number, text=text[start:end], start=start, end=end)
+
+
+def _kind(place: Place, tables: Tables, found: list[Number], i: int) -> Kind:
+    number, previous = found[i], found[i - 1] if i else None
+    joined = previous.link if previous else None
+    kind: Kind | None = None
+    if number.kind == "label":
+        kind = "age" if _AGE_BEHIND.match(place.lower, number.end) else "label"
+    elif joined == "spread":
+        kind = "spread"
+    elif previous and joined == "range" and previous.kind != "value":
+        kind = previous.kind
+    elif _is_reference(place, tables, found, i):
+        kind = "reference"
+    elif number.unit is None or number.unit == "segments":
+        listed = previous is not None and joined in ("list", "range", "pair") and previous.kind == "label"
+        kind = _name(place, number) or ("label" if listed else None)
+    kind = kind or _NEVER.get(number.unit or "")
+    if kind is None and _ACQUISITION.search(place.before(number.start, 40)):
+        kind = "acquisition"
+    return kind or ("dose" if number.unit in _DOSES and _is_dose(place, number) else "value")
+
+
+def _name(place: Place, number: Number) -> Kind | None:
+    """Say whether a number without a unit names or counts something rather than measuring it."""
+    before, after = place.before(number.start, 40), place.lower[number.end : number.end + 2]
+    if number.unit is None and re.fullmatch("(?:19|20)[0-9]{2}", number.text):
+        return "date"
+    if _AGE.search(before) or (number.unit is None and _AGE_BEHIND.match(place.lower, number.end)):
+        return "age"
+    digits = number.text.isdigit()
+    if number.unit is None and digits and (len(number.text) > 5 or _LABEL.search(before)):
+        return "label"
+    opens = digits and after[:1] in (".", ")") and len(number.text) < 3
+    if (
+        number.unit is None
+        and opens
+        and _LINE_OPENING.search(place.lower, max(0, number.start - 8), number.start)
+    ):
+        return "label"
+    # "5/17 segments": of how many.
+    return (
+        "label" if number.value in (16, 17) and place.lower[number.start - 1 : number.start] == "/" else None
+    )
+
+
+def _is_reference(place: Place, tables: Tables, found: list[Number], i: int) -> bool:
+    number = found[i]
+    cell = tables.at(number.start)
+    if cell and cell.header:
+        header = place.lower[slice(*cell.header)]
+        if _HEADER.search(header) or header.strip(" .:*") in words_of.COLUMN_OF_NORMALS:
+            return True
+    limit = number.link == "range" or number.comparator != ""
+    before = place.before(number.start, 60)
+    if _STRONG.search(before) or _COLON.search(before) or (_WEAK.search(before) and (limit or place.bracket)):
+        return True
+    return limit and _follows_value(place, found, i)
+
+
+def _follows_value(place: Place, found: list[Number], i: int) -> bool:
+    """Recognise "143 ml (106-214)", "98 ml/m² (<105)" and "143 ml 106-214": a range right behind a value."""
+    if not i or found[i - 1].kind != "value" or found[i - 1].link:
+        return False
+    number, previous = found[i], found[i - 1]
+    if None not in (number.unit, previous.unit) and number.unit != previous.unit:
+        return False
+    last = found[i + 1] if number.link == "range" and i + 1 < len(found) else number
+    if place.bracket is None:
+        gap = place.lower[previous.end : number.start]
+        return number.link == "range" and 0 < len(gap) < 40 and not UNIT.sub("", gap).strip(" \t|")
+    opening, closing = place.bracket
+    alone = _ONLY_COMPARATORS.fullmatch(place.lower, opening + 1, number.start) and closing - last.end < 12
+    gap = place.lower[previous.end : opening]
+    return bool(alone) and len(gap) < 12 and not re.search(r"[^\s]", UNIT.sub("", gap))
+
+
+def _unit_from_reference(text: str, found: list[Number], i: int, place: Place) -> Number:
+    """Return the number before a normal range, with the range's unit where it has none: "143 (106-214) ml"."""
+    number, value = found[i], found[i - 1]
+    if value.unit is not None or value.kind != "value" or place.bracket is None:
+        return value
+    if text[value.end : place.bracket[0]].strip():
+        return value
+    behind = UNIT.match(text, min(len(text), place.bracket[1] + 2))
+    return replace(value, unit=number.unit or (read(behind) if behind else None))
+
+
+def _is_dose(place: Place, number: Number) -> bool:
+    """Say whether a contrast or stress agent stands in the number's own clause."""
+    before = _NOT_CLAUSE.split(place.lower[max(place.start, number.start - 40) : number.start])[-1]
+    after = _NOT_CLAUSE.split(place.lower[number.end : min(place.end, number.end + 40)])[0]
+    return _AGENT.search(before) is not None or _AGENT.search(after) is not None
+
+
+_BRACKETS: Final = re.compile(r"[()\[\]\n]")
+
+
+def _brackets(text: str, found: list[Number]) -> dict[int, tuple[int, int]]:
+    """Return the innermost closed bracket around each number that has one, on one line."""
+    inner: dict[int, tuple[int, int]] = {}
+    opened: list[tuple[int, list[int]]] = []
+    i = 0
+    for match in _BRACKETS.finditer(text):
+        while i < len(found) and found[i].start < match.start():
+            if opened:
+                opened[-1][1].append(i)
+            i += 1
+        if match.group() in "([":
+            opened.append((match.start(), []))
+        elif match.group() == "\n":
+            opened.clear()
+        elif opened:
+            start, members = opened.pop()
+            inner.update((member, (start, match.start())) for member in members)
+    return inner

@@ -1,0 +1,95 @@
+"""Tables inside plain text: rows whose cells stand apart by bars, tabs or runs of spaces.
+
+    Parameter      LV      RV      Normal
+    EF (%)         45      50      57-77
+
+A number in such a row means what its row's first cell and its column's heading say.
+"""
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+from extractor.sentences import lines
+
+_SEPARATORS: Final = (re.compile(r"\|"), re.compile(r"\t+"), re.compile(r" {2,}"))
+Span = tuple[int, int]
+
+_RULE: Final = re.compile(r"[\s|:=+_-]*")
+_LONGEST_CELL: Final = 60  # characters; anything longer is prose with a stray tab
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its span, its row's first cell (`label`) and its column's topmost cell (`header`), as spans."""
+
+    start: int
+    end: int
+    label: Span
+    header: Span | None
+    row: tuple[Span, ...]
+
+
+class Tables:
+    """The cells of a text, found by position."""
+
+    def __init__(self, text: str) -> None:
+        self._cells: list[Cell] = []
+        block: list[list[Span]] = []
+        kind = -1
+        for start, end in [*lines(text), (len(text), len(text))]:
+            if block and start < end and _RULE.fullmatch(text, start, end):
+                continue
+            found, row = _row(text, start, end)
+            if found != kind or not row:
+                self._close(block)
+                block, kind = [], found
+            if row:
+                block.append(row)
+        self._close(block)
+        self._starts = [cell.start for cell in self._cells]
+
+    def at(self, position: int) -> Cell | None:
+        """Return the cell that holds a position, if it stands in a table at all."""
+        i = bisect_right(self._starts, position) - 1
+        return self._cells[i] if i >= 0 and position < self._cells[i].end else None
+
+    def _close(self, block: list[list[Span]]) -> None:
+        header = block[0] if len(block) > 1 else None
+        for i, row in enumerate(block):
+            whole = tuple(row)
+            for column, (start, end) in enumerate(row):
+                if start < end:
+                    head = _head(header, row, column) if header is not None and i else None
+                    self._cells.append(Cell(start, end, row[0], head, whole))
+
+
+def _head(header: list[Span], row: list[Span], column: int) -> Span | None:
+    """Return the heading above a cell. An empty corner made of spaces is lost: then columns count from the right."""
+    if len(header) == len(row):
+        return header[column]
+    return header[column - 1] if len(header) == len(row) - 1 and column else None
+
+
+def _row(text: str, start: int, end: int) -> tuple[int, list[Span]]:
+    """Return the kind of separator and the cells' spans, or (-1, []) where the line is no row."""
+    line = _strip(text, start, end)
+    for kind, separator in enumerate(_SEPARATORS):
+        cuts = [match.span() for match in separator.finditer(text, *line)]
+        if not cuts:
+            continue
+        starts = [line[0], *(after for _, after in cuts)]
+        ends = [*(before for before, _ in cuts), line[1]]
+        cells = [_strip(text, a, b) for a, b in zip(starts, ends, strict=True)]
+        if kind == 0:  # "| a | b |": the outer bars enclose nothing
+            cells = cells[line[0] == cuts[0][0] : len(cells) - (line[1] == cuts[-1][1])]
+        prose = any(b - a > _LONGEST_CELL or (kind == 2 and text[b - 1] == ".") for a, b in cells)
+        return (-1, []) if prose or len(cells) < 2 else (kind, cells)
+    return -1, []
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    start += len(piece) - len(piece.lstrip(" "))
+    return start, max(start, start + len(piece.strip(" ")))

@@ -1,0 +1,56 @@
+"""Real engines for all tests: a tiny random model for mechanics, small real weights for meaning."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extractor.engine.base import Chat
+from extractor.engine.local import LocalEngine
+from extractor.pipeline import Extractor
+from extractor.store import locate
+
+CHATML = Chat("<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with random weights and SmolLM2's real tokenizer. Its answers mean nothing and vary."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-random"
+    tokenizer = AutoTokenizer.from_pretrained(locate("smollm2-135m").path)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=8192,
+        initializer_range=0.5,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"dtype": "float32"}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_model_dir: Path) -> Iterator[LocalEngine]:
+    engine = LocalEngine(
+        tiny_model_dir, model="tiny-random", weights_sha256="0" * 64, precision="float32", chat=CHATML
+    )
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_extractor(tiny_engine: LocalEngine) -> Extractor:
+    return Extractor(tiny_engine)
