@@ -21,7 +21,7 @@ PORT ?= 8000
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMPS)/extractor ## install everything into .venv (x86-64 Linux, Python 3.11 or 3.12; about 2.5 GB)
+setup: $(STAMPS)/extractor ## install everything into .venv (x86-64 Linux, Python 3.11 or 3.12; 2.9 GB)
 
 demo: setup ## read the example reports with the default model
 	$(BIN)/extractor models pull
@@ -114,7 +114,7 @@ $(STAMPS)/torch: locks/torch-cpu.txt $(STAMPS)/libnuma
 	@touch $@
 
 $(STAMPS)/packages: locks/cpu.txt locks/dev.txt $(STAMPS)/torch
-	$(call say,3/4 vLLM and about 190 other packages (600 MB; unpacking them takes a quiet minute))
+	$(call say,3/4 vLLM and about 190 other packages (500 MB; unpacking them takes a quiet minute))
 	@SECONDS=0; $(REPAIR); \
 	$(PIP) install $(LOCKED) -r locks/cpu.txt -r locks/dev.txt; echo "    done in $$SECONDS s"
 	@touch $@
@@ -127,11 +127,12 @@ $(STAMPS)/extractor: pyproject.toml $(STAMPS)/packages
 
 # --- lock files -----------------------------------------------------------------------------------------------------
 
-COMPILE = $(BIN)/uv pip compile --no-config --upgrade --quiet --no-sources \
+COMPILE = $(BIN)/uv pip compile --no-config --quiet $(UPGRADE) --no-sources \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_31 --only-binary :all: \
 	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-lock: $(STAMPS)/packages ## resolve pyproject.toml again into locks/ (torch-cpu.txt is kept by hand)
+# torch-cpu.txt is kept by hand: two hashes, as PyTorch publishes them.
+lock: $(STAMPS)/packages ## resolve pyproject.toml into locks/ again (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra eval --override locks/cpu.override --output-file locks/cpu.txt
 	$(COMPILE) --group dev --constraint locks/cpu.txt --output-file locks/dev.txt
 	$(COMPILE) pyproject.toml --extra gpu --extra eval --output-file locks/gpu.txt

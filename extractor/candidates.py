@@ -4,19 +4,20 @@
 
 A number is an option where its unit converts to the field's, the converted value is plausible, and it isn't a normal
 limit, a date, a dose or a name (`Number.kind`). Then terms narrow: a number belongs to the field whose term names it,
-and is no option elsewhere. A number that nobody named is an option for fields that found none of their own.
+and is no option elsewhere. A number that nobody named is an option for fields that found none of their own, unless
+it is named as something that no field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter).
 
-How a number finds its term, within its sentence, line or table row (`_Claims`):
+How a number finds its term, within its sentence, line or table row (`extractor.claims`):
 
 * the nearest term before it, if the units agree; behind it where none stands before ("12 mm septal thickness");
 * by position in a pair: "LVEDV/LVESV 180/95 ml", "LVEF and RVEF are 45 % and 50 %", "EF LV/RV: 45/50 %";
 * in a table: its row's first cell, else its column's heading; on a line of its own: the heading above it.
 
-A bare term that both ventricles share ("EF", "EDV") goes to the ventricle named between it and the number, in a
-bracket behind the number, in the table's column, before it in the sentence, or by the section ("Right ventricle:"),
-in this order; without any of these it means the left ventricle, as it does in every report. Where the ventricle was
-only mentioned in another clause or an earlier sentence, the other ventricle's field keeps the number as well unless
-it has one of its own: an option too many can be declined, a missing one can't be chosen.
+A bare term that both ventricles share ("EF", "EDV") goes to the ventricle named in a bracket behind the number,
+between the two, in the table's column, before it in the sentence, or by the section ("Right ventricle:"),
+in this order; without any of these it means the left ventricle, as it does in every report. Where the right one was
+only mentioned in another clause or an earlier sentence, the left one's field keeps the number as well unless it has
+one of its own: an option too many can be declined, a missing one can't be chosen.
 
 A number without a unit answers only where a term stands directly before it ("LVEF 55", "EF: 0.55"), or for a ratio.
 Where a term is shared by a volume and its index, a number without a unit is the volume.
@@ -24,14 +25,18 @@ Where a term is shared by a volume and its index, a number without a unit is the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from extractor.claims import Claim, Claims, Rank
 from extractor.errors import SchemaError
+from extractor.lexicon import OTHER_MEASURES
 from extractor.quantities import Number
 from extractor.report import Report
 from extractor.terms import compiled
 from extractor.units import canonical, convert
 from schemas.fields import Measure, Quantity
+
+_OTHER: Final = ""  # a field that nobody asked for: it takes the numbers that `OTHER_MEASURES` name
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,25 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
         for field in fields
         if (value := field.fitting(number)) is not None
     }
-    terms = compiled(tuple((field.name, field.wanted.terms) for field in fields))
-    claims = Claims(report, terms, {field.name: field.unit for field in fields}, frozenset(values)).all()
-    named = {i for (i, _), claim in claims.items() if claim.rank is Rank.NAMED}
+    others = {
+        (i, _OTHER) for i, number in enumerate(report.numbers) if number.unit and number.kind == "value"
+    }
+    terms = compiled(((_OTHER, OTHER_MEASURES), *((field.name, field.wanted.terms) for field in fields)))
+    units = {field.name: field.unit for field in fields} | {_OTHER: ""}
+    claims = Claims(report, terms, units, frozenset({*values, *others})).all()
+    named = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name != _OTHER}
+    others &= {key for key, claim in claims.items() if claim.rank is Rank.NAMED}
     nobodys = [i for i in sorted({i for i, _ in values}) if i not in named]
     options: dict[str, tuple[Quantity, ...]] = {}
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
-        free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers, i)]
+        free = [
+            i
+            for i in nobodys
+            if (i, field.name) in values
+            and field.takes_unnamed(report.numbers, i)
+            and not (field.wanted.terms and (i, _OTHER) in others)
+        ]
         order = _ordered(report.numbers, own, free)
         options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
     return options
@@ -105,9 +121,9 @@ class _Field:
 
     def takes_unnamed(self, numbers: Sequence[Number], i: int) -> bool:
         """Say whether a fitting number that no term names may answer this field."""
-        if numbers[i].unit is None and self.unit != "ratio":
+        if numbers[i].unit is None and (self.unit != "ratio" or self.wanted.terms):
             return False
-        # "28 x 9 mm" is the size of something that would have been named.
+        # "31 x 7 mm" is the size of something that would have been named.
         sized = numbers[i].link == "size" or (i > 0 and numbers[i - 1].link == "size")
         return not (sized and self.wanted.terms)
 

@@ -52,7 +52,11 @@ def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="URL",
             help="Ask a vLLM server; again for several servers.",
         ),
-        click.option("--model", metavar="ID", help="The model to ask; see `extractor models list`."),
+        click.option(
+            "--model",
+            metavar="ID",
+            help="The model to ask: an id of `extractor models list`, or a folder that holds one.",
+        ),
     ):
         command = option(command)
     return command

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,9 +42,3 @@ def fold(text: str) -> Folded:
 def words(expression: str) -> re.Pattern[str]:
     """Compile alternatives of the lexicon to match whole words of a `lower` text."""
     return re.compile(rf"(?<![^\W_])(?:{expression})(?![^\W_])")
-
-
-def matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of a pattern."""
-    for match in pattern.finditer(text):
-        yield match.span()

@@ -1,77 +1,41 @@
 """The words, in English, German and Spanish, by which code reads the layout of a report. Data, no logic.
 
-Everything is written folded: lower case, without diacritics (see `extractor.terms.fold`), unless said otherwise.
+Everything is written folded: lower case, without diacritics (see `extractor.folding`), unless said otherwise.
 Entries of the `*_WORDS` tuples are regular expressions for whole words.
 """
 
 from typing import Final
 
 # A full stop behind one of these doesn't end a sentence.
-ABBREVIATIONS: Final = frozenset(
-    # English
-    ["approx", "dr", "prof", "mr", "mrs", "ms", "fig", "figs", "no", "nos", "vs", "resp", "incl", "excl", "est", "ref", "prev", "seg", "segs", "dept", "pat", "pt", "avg", "min", "max", "cf", "eg", "ie", "etc", "ca", "vol", "sec", "hr", "hrs", "yr", "yrs", "mod", "sev", "dist", "prox", "lat", "ant", "inf", "sup", "post", "bzw", "ggf", "usw", "evtl", "insb", "inkl", "exkl", "vgl", "zb", "st", "str", "nr", "abb", "tab", "unauff", "regelr", "path", "patholog", "konz", "exz", "li", "re", "bds", "beids", "ausg", "geringgr", "mittelgr", "hochgr", "hgr", "mgr", "lgr", "zn", "mind", "std", "sek", "jhg", "geb", "tel", "sog", "allg", "dtl", "dz", "ndl", "ev", "va", "bek", "tlw", "teilw", "links-/rechtsventr", "linksventr", "rechtsventr", "ventr", "myok", "pat", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o", "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte", "pac", "num", "pag", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej", "i.v", "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood"]
-)  # fmt: skip
+ABBREVIATIONS: Final = frozenset((
+    "approx", "dr", "prof", "mr", "mrs", "fig", "figs", "nos", "vs", "resp", "incl", "excl", "est",
+    "ref", "prev", "seg", "segs", "dept", "pat", "pt", "avg", "min", "max", "cf", "eg", "ie", "etc", "ca",
+    "vol", "sec", "hr", "hrs", "yr", "yrs", "mod", "sev", "dist", "prox", "lat", "ant", "inf", "sup",
+    "post", "bzw", "ggf", "usw", "evtl", "insb", "inkl", "exkl", "vgl", "zb", "st", "str", "nr", "abb",
+    "tab", "unauff", "regelr", "path", "patholog", "konz", "exz", "li", "re", "bds", "beids", "ausg",
+    "geringgr", "mittelgr", "hochgr", "hgr", "mgr", "lgr", "zn", "mind", "std", "sek", "jhg", "geb",
+    "tel", "sog", "allg", "dtl", "dz", "ndl", "ev", "va", "bek", "tlw", "teilw",
+    "linksventr", "rechtsventr", "ventr", "myok", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o",
+    "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte",
+    "pac", "num", "pag", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej",
+    "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
+))  # fmt: skip
 MONTHS: Final = (
     "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|marz|maerz|apr(?:il)?|may|mai|jun[ei]?|jul[iy]?|aug(?:ust)?|"
     "sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?|enero|febrero|marzo|abril|mayo|junio|julio|"
     "agosto|septiembre|octubre|noviembre|diciembre"
 )
 # Nouns behind a German ordinal: "am 3. Tag", "2. Grades".
-ORDINAL_NOUNS: Final = frozenset(
-    [
-        "tag",
-        "tages",
-        "tagen",
-        "grad",
-        "grades",
-        "segment",
-        "segments",
-        "ordnung",
-        "woche",
-        "monat",
-        "lebensjahr",
-    ]
-)
+ORDINAL_NOUNS: Final = frozenset((
+    "tag", "tages", "tagen", "grad", "grades", "segment", "segments", "ordnung", "woche", "monat",
+    "lebensjahr",
+))  # fmt: skip
 # A word that so plainly opens a sentence that even an abbreviation before it ended one.
-OPENERS: Final = frozenset(
-    [
-        "the",
-        "there",
-        "this",
-        "these",
-        "no",
-        "normal",
-        "left",
-        "right",
-        "after",
-        "late",
-        "der",
-        "die",
-        "das",
-        "es",
-        "kein",
-        "keine",
-        "im",
-        "in",
-        "nach",
-        "linker",
-        "rechter",
-        "el",
-        "la",
-        "los",
-        "las",
-        "se",
-        "tras",
-        "sin",
-        "ventriculo",
-        "no",
-        "hay",
-        "lv",
-        "rv",
-        "vi",
-        "vd",
-    ]
-)
+OPENERS: Final = frozenset((
+    "the", "there", "this", "these", "no", "normal", "left", "right", "after", "late", "der", "die",
+    "das", "es", "kein", "keine", "im", "in", "nach", "linker", "rechter", "el", "la", "los", "las", "se",
+    "tras", "sin", "ventriculo", "hay", "lv", "rv", "vi", "vd",
+))  # fmt: skip
 
 # --- what a number stands for -------------------------------------------------------------------------------------
 
@@ -188,4 +152,137 @@ OTHER_HEADINGS: Final = (
     "late (?:gadolinium )?enhancement|late enhancement|realce(?: tardio)?|perfusion|mapping|t1|t2|oedema|edema|odem|"
     "impression|conclusions?|summary|beurteilung|zusammenfassung|conclusion(?:es)?|impresion|resumen|findings|befund|"
     "hallazgos|technique|technik|tecnica|indication|indikation|indicacion|history|anamnese|extracardiac[a-z ]*|others?"
+)
+
+# Terms (not expressions) of common measurements that a schema may not ask for. A number that one of these names is
+# not offered to fields whose own terms name nothing: a stroke volume is no end-systolic volume.
+OTHER_MEASURES: Final = (
+    *(
+        "stroke volume",
+        "SV",
+        "SVi",
+        "stroke volume index",
+        "LVSV",
+        "RVSV",
+        "Schlagvolumen",
+        "Schlagvolumenindex",
+        "SVI",
+    ),
+    *(
+        "volumen latido",
+        "volumen de eyeccion",
+        "volumen eyectado",
+        "VL",
+        "VL VI",
+        "VL VD",
+        "volume d'ejection",
+    ),
+    *(
+        "regurgitant volume",
+        "regurgitation volume",
+        "anterograde volume",
+        "antegrade volume",
+        "retrograde volume",
+    ),
+    *(
+        "forward volume",
+        "reverse volume",
+        "forward flow",
+        "net flow",
+        "Regurgitationsvolumen",
+        "Vorwartsvolumen",
+    ),
+    *(
+        "Ruckwartsvolumen",
+        "volumen regurgitante",
+        "volumen anterogrado",
+        "volumen retrogrado",
+        "atrial volume",
+        "LAVI",
+    ),
+    *("LA volume", "RA volume", "Vorhofvolumen", "volumen auricular", "cardiac output", "cardiac index"),
+    *(
+        "regurgitant fraction",
+        "regurgitation fraction",
+        "RF",
+        "Regurgitationsfraktion",
+        "fraccion regurgitante",
+    ),
+    *(
+        "fraccion de regurgitacion",
+        "strain",
+        "GLS",
+        "GCS",
+        "GRS",
+        "FAC",
+        "FS",
+        "stenosis",
+        "Stenose",
+        "estenosis",
+    ),
+    *("haematocrit", "hematocrit", "hematocrito", "Hamatokrit", "Hkt", "Hct", "saturation", "LAEF", "LA EF"),
+    *(
+        "atrial ejection fraction",
+        "left atrial ejection fraction",
+        "thrombus",
+        "Thrombus",
+        "trombo",
+        "effusion",
+    ),
+    *(
+        "Erguss",
+        "Perikarderguss",
+        "Pleuraerguss",
+        "derrame",
+        "vena cava",
+        "IVC",
+        "aorta",
+        "aortic root",
+        "Aortenwurzel",
+    ),
+    *("raiz aortica", "diameter", "diameters", "Durchmesser", "diametro", "diametros", "pulmonary artery"),
+    *(
+        "pulmonary trunk",
+        "Pulmonalarterie",
+        "arteria pulmonar",
+        "left atrium",
+        "right atrium",
+        "linker Vorhof",
+    ),
+    *(
+        "rechter Vorhof",
+        "auricula izquierda",
+        "auricula derecha",
+        "TAPSE",
+        "MAPSE",
+        "LVEDD",
+        "LVESD",
+        "EDD",
+        "ESD",
+    ),
+    *(
+        "DTD",
+        "DTS",
+        "DTDVI",
+        "DTSVI",
+        "mass measuring",
+        "tumour",
+        "tumor",
+        "lesion",
+        "nodule",
+        "cyst",
+        "Zyste",
+        "quiste",
+    ),
+    *(
+        "lymph node",
+        "lymph nodes",
+        "Lymphknoten",
+        "adenopatia",
+        "hernia",
+        "slice",
+        "pericardium",
+        "Perikard",
+        "pericardio",
+    ),
 )

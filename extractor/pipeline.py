@@ -16,7 +16,7 @@ from extractor.engine.base import Engine, EngineInfo
 from extractor.errors import ExtractorError, NotFoundError, SchemaError
 from extractor.grammar import compile_grammar
 from extractor.merge import merge
-from extractor.plan import Answer, Form, Plan
+from extractor.plan import NO, Answer, Form, Plan
 from extractor.prompt import Layout, PromptBook, parts, report_lines
 from extractor.report import Report, Sentence
 from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
@@ -185,9 +185,10 @@ def field_results(
     task: _Task, answers: Mapping[str, Answer], evidence: Mapping[str, Evidence]
 ) -> Iterator[tuple[str, FieldResult]]:
     """Every field's answer in the schema's order; fields inside an absent optional model have none."""
+    absent = tuple(f"{path}." for path, answer in answers.items() if answer.option is NO)
     for leaf in task.form.leaves():
         answer = answers.get(leaf.path)
-        if answer is None:
+        if answer is None or leaf.path.startswith(absent):
             continue
         value = answer.option.value
         yield (

@@ -250,7 +250,7 @@ class Plan:
         """
         data = self._object(self.form.root, answers)
         try:
-            return self.form.model.model_validate(data).model_dump(mode="json")
+            return self.form.model.model_validate_json(json.dumps(data)).model_dump(mode="json")
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             raise EngineError("the answers do not fit the schema", code="decode_invalid", field=where) from None

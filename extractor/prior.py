@@ -27,14 +27,15 @@ _CHANGE: Final = re.compile(words_of.CHANGE_WORDS)
 _CLAUSE: Final = re.compile(r"[;,](?=\s)|[()\[\]]")
 _YEAR_BEHIND: Final = re.compile(
     rf"\s?\(?(?:(?:in|im|en|from|vom|von|de|del) )?(?:(?:the|el|ano|jahr|year) )?(?:(?:{words_of.MONTHS}) )?(?:del? )?"
-    r"(?:[0-9]{1,2}/)?(?:19|20)[0-9]{2}(?![0-9])"
+    r"(?:[0-9]{1,2}/)?(?:19|20)[0-9]{2}(?![0-9]|\s?:)"
 )
 _YEAR_BEFORE: Final = re.compile(r"(?:19|20)[0-9]{2}\)? ?: ?[^0-9:;.]{0,25}$")
 _FROM: Final = re.compile(r"(?<![^\W_])(?:from|von|de|desde)(?: [^\W\d_]{1,12})? $")
 _TO: Final = re.compile(r" (?:to|auf|a|hasta) (?:[^\W\d_]{1,12} )?[<>~]? ?[0-9]")
 _SCOPE_BEHIND: Final = re.compile(r"[ (]{0,3}([^;,.)0-9]*)([;,.)0-9]|$)")
-_HEADING: Final = re.compile(rf"[\s#*_]*(?:{words_of.PRIOR_HEADINGS})[*_]*\s*(?::|$)")
+_HEADING: Final = re.compile(rf"[\s#*_]*(?:{words_of.PRIOR_HEADINGS})[*_]*\s*(?::|(?<!\.)$)")
 _OTHER_HEADING: Final = re.compile(r"[\s#*_]*[^\s:.,;][^:.,;\n]{1,40}:")
+_SECTION: Final = re.compile(rf"[\s#*_]*(?:{words_of.OTHER_HEADINGS})[*_]*\s*:")
 _NONE: Final = re.compile(rf"\W*(?:{words_of.NONE_WORDS})(?![^\W_])")
 
 
@@ -141,7 +142,8 @@ class Sections:
     @staticmethod
     def _ends(lower: str, start: int, end: int, state: str) -> bool:
         other = _OTHER_HEADING.match(lower, start, end)
-        return other is not None and (state == "line" or other.end() == end)
+        ends = other is not None and (state == "line" or other.end() == end)
+        return ends or _SECTION.match(lower, start, end) is not None
 
     @staticmethod
     def prior_column(lower: str, cell: Cell | None) -> bool:

@@ -26,7 +26,7 @@ Kind = Literal["value", "reference", "spread", "date", "age", "label", "dose", "
 `acquisition` how the images were made: TE, slice thickness, field strength. Only a `value` can be an answer."""
 
 Link = Literal["pair", "size", "range", "spread", "list"]
-"""How a number is joined to the next: 180/95, 28 x 9, 40-45, 52 ± 3, "16, 17 and 19"."""
+"""How a number is joined to the next: 180/95, 31 x 7, 40-45, 52 ± 3, "16, 17 and 19"."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ _NUMBER: Final = re.compile(
 _ADJACENT: Final = re.compile(rf"{GAP}{{0,2}}[-\u2011]?{GAP}?")
 _ASIDE: Final = re.compile(rf"{GAP}{{0,2}}(?:[(\[|]|\t| ){GAP}{{0,6}}")
 _BEFORE: Final = re.compile(
-    r"(?:[(\[]\s?|\b(?:in|en) )([^\s()\[\]]{1,12})\s?[)\]]?[ \t:=|]{0,8}$|\s(%)[ \t:=|]{0,8}$"
+    r"(?:[(\[]\s?|\b(?:in|en) )([^\s()\[\]:=|]{1,12})\s?[)\]]?[ \t:=|]{0,8}$|\s(%)[ \t:=|]{0,8}$"
 )
 _COMPARATOR: Final = re.compile(r"(?:[<>]=|=[<>]|[<>≤≥~≈\u223c])[ \u00a0]?$")
 _SIGN: Final = re.compile(r"[^\s0-9%²][ \t(\[=:]{1,3}[-\u2212\u2013]$|[(\[=:][-\u2212\u2013]$")
@@ -90,8 +90,11 @@ def find(folded: Folded, tables: Tables) -> list[Number]:
     """
     matches = list(_bare(folded))
     decimal = _decimal_separator(folded.plain, matches)
-    found = [_number(folded.plain, match, decimal) for match in matches]
-    return _share_units(folded.plain, tables, _linked(folded.lower, found))
+    found: list[Number] = []
+    for match in matches:
+        if not found or match.start() >= found[-1].end:  # the 1 of "2.6:1" is part of its unit
+            found.append(_number(folded.plain, match, decimal))
+    return [_thousands(number) for number in _share_units(folded.plain, tables, _linked(folded.lower, found))]
 
 
 def _bare(folded: Folded) -> Iterator[re.Match[str]]:
@@ -142,12 +145,22 @@ def _value(body: str, decimal: str | None, unit: str | None) -> float:
     return float("".join("." if char == decimal else "" if char in ".," else char for char in body))
 
 
+def _thousands(number: Number) -> Number:
+    """Read "1,010 ± 35 ms" again, now that its unit is known."""
+    body = number.text[len(number.comparator) :].strip()
+    if number.unit != "ms" or not re.fullmatch("[1-9][.,][0-9]{3}", body):
+        return number
+    return replace(number, value=_value(body, None, "ms"))
+
+
 def _number(text: str, match: re.Match[str], decimal: str | None) -> Number:
     start, end = match.span()
     unit, unit_end = _unit_behind(text, end)
     value = _value(match.group(), decimal, unit)
     # "T1", "4-chamber", "CO2"; but "LVEF55%" is a slip of the space bar.
     attached = _LABEL_TAIL.match(text, end) or re.match(r"[^\W\d_](?<![xX])", text[max(0, start - 1) : start])
+    if text[end : end + 1] == "-" and unit == "segments":
+        unit, unit_end = None, end  # "17-segment model"
     label = unit is None and attached is not None
     comparator = _COMPARATOR.search(text, max(0, start - 3), start)
     if comparator:
@@ -223,7 +236,8 @@ def _is_year(number: Number) -> bool:
 
 def _unit_before(text: str, number: Number) -> str | None:
     match = _BEFORE.search(text, max(0, number.start - 28), number.start)
-    return canonical(match[1] or match[2]) if match else None
+    unit = canonical(match[1] or match[2]) if match else None
+    return None if unit == "segments" else unit  # "in segments 2 and 3" names them
 
 
 def _unit_of_row(text: str, tables: Tables, number: Number) -> str | None:

@@ -30,7 +30,7 @@ _ACQUISITION: Final = re.compile(
 )
 _AGENT: Final = words(words_of.AGENT_WORDS)
 _HEADER: Final = words(words_of.REFERENCE_HEADER)
-_LINE_OPENING: Final = re.compile(r"(?:^|[\n\r])[ \t]*$")
+_OPENING: Final = re.compile(r"(?:^|[\n\r.;])[ \t]*$")
 _ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
 _NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
 _DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s", "g"})
@@ -103,11 +103,7 @@ def _name(place: Place, number: Number) -> Kind | None:
     if number.unit is None and digits and (len(number.text) > 5 or _LABEL.search(before)):
         return "label"
     opens = digits and after[:1] in (".", ")") and len(number.text) < 3
-    if (
-        number.unit is None
-        and opens
-        and _LINE_OPENING.search(place.lower, max(0, number.start - 8), number.start)
-    ):
+    if number.unit is None and opens and _OPENING.search(place.lower, max(0, number.start - 8), number.start):
         return "label"
     # "5/17 segments": of how many.
     return (

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from extractor.folding import fold
 from extractor.lexicon import ABBREVIATIONS, MONTHS, OPENERS, ORDINAL_NOUNS
 
 LONGEST: Final = 600  # characters; a longer sentence is cut at a semicolon, a comma or a space
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _END: Final = re.compile(
-    r"(?<!\s)(?:[.!?…](?![.!?…]))[\"'”\u2019»)\]]{0,2}(?=\s)|[^\W\d_]{4}\.(?=[A-ZÄÖÜÁÉÍÓÚÑ][a-zäöüß])|(?<=\s)(?=[•▪●‣]\s)"
+    r"(?:[.!?…](?![.!?…]))[\"'”\u2019»)\]]{0,2}(?=\s)|[^\W\d_]{4}\.(?=[A-ZÄÖÜÁÉÍÓÚÑ][a-zäöüß])|(?<=\s)(?=[•▪●‣]\s)"
 )
 _MONTH: Final = re.compile(rf"(?:{MONTHS})\b", re.IGNORECASE)
 _BULLET: Final = re.compile(r"\s*(?:[-\u2013\u2014*•▪●‣·+>#|]|[0-9]{1,2}[.)]\s|[A-Za-z][.)]\s)")
 _HEADING: Final = re.compile(r"\s*[^\s:|][^:|\n]{0,60}:(?=\s|$)")
 _CELLS: Final = re.compile(r"\t|\||\S {3,}\S")
+_CLOSES: Final = re.compile(r"[^()\n\r]*\)")
 _FIRST_WORD: Final = re.compile(r"\s*(\S+)")
 
 
@@ -79,8 +81,16 @@ def _wrapped(line: str, following: str, margin: int | None) -> bool:
 def _stop_cuts(text: str) -> Iterator[int]:
     for match in _END.finditer(text):
         stop = match.group()
-        if "." not in stop or _ends_sentence(text, match.start() + stop.index("."), match.end()):
+        dot = match.start() + stop.find(".")
+        if "." not in stop or (_ends_sentence(text, dot, match.end()) and not _inside(text, match)):
             yield match.end()
+
+
+def _inside(text: str, match: re.Match[str]) -> bool:
+    """Say whether a full stop stands inside a short bracket, as in "(3.1 U. Wood)"."""
+    before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 60]
+    opened = _BREAK.split(before)[-1].rpartition("(")
+    return bool(opened[1]) and ")" not in opened[2] and _CLOSES.match(after) is not None
 
 
 def _ends_sentence(text: str, stop: int, end: int) -> bool:
@@ -93,7 +103,8 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
     lower_follows = following[0].islower()
     if end > stop + 1:
         return not lower_follows
-    if token.lower() in ABBREVIATIONS:
+    counted = re.search(r"[0-9]\s?$", before[: len(before) - len(token)]) is not None  # "49 ms.", "10 min."
+    if fold(token).lower in ABBREVIATIONS and not counted:
         return _first_word(following) in OPENERS and following[0].isupper()
     # "1." opens a line or follows a finished statement: an enumeration, kept with what it numbers.
     enumerates = re.search(r"(?:^|[\n\r.;:!?])\s*$", before[: len(before) - len(token)]) is not None
@@ -102,7 +113,9 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
         dotted = re.search(r"(?:^|\s)\w{1,2}\.\s*$", before[:-1]) is not None
         return not (dotted or enumerates or lower_follows or re.match(r"\w\.", following))
     if token.isdigit() and len(token) <= 2:
-        ordinal = lower_follows or _first_word(following) in ORDINAL_NOUNS or _MONTH.match(following)
+        ordinal = (
+            lower_follows or _first_word(following) in ORDINAL_NOUNS or _MONTH.match(fold(following).lower)
+        )
         return not (ordinal or enumerates)
     # Lower case follows: an abbreviation that isn't listed, unless a bracket, a percentage or a longer word
     # shows that a statement is complete.
@@ -111,7 +124,7 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
 
 def _first_word(text: str) -> str:
     word = re.match(r"[^\W\d_]*", text)
-    return word.group().lower() if word else ""
+    return fold(word.group()).lower if word else ""
 
 
 def _shorten(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

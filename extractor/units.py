@@ -9,8 +9,8 @@ Spanish `lpm` is beats per minute; a cardiac output is never written that way be
 import re
 from typing import Final
 
-# A space that may stand between a number and its unit. Never a line break: the next line is another statement.
-GAP: Final = r"[ \t\u00a0\u2009\u202f]"
+# A space that may stand between a number and its unit: no tab and no line break, which begin another cell or line.
+GAP: Final = r"[ \u00a0\u2009\u202f]"
 
 _M2 = r"(?:m(?:²|\^?2)|qm|sqm)"
 _PER_M2 = rf"{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|qm|sqm|kof|bsa)(?![.,][0-9])"

@@ -1,6 +1,5 @@
 """The `extractor` command as a person at a terminal sees it."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -295,16 +294,12 @@ def test_a_report_becomes_a_table(report, opened, decode):
 # --- the real command, with the tiny model ---
 
 
-@pytest.fixture
-def environment(tiny_model_dir: Path) -> dict[str, str]:
-    return {**os.environ, "EXTRACTOR_MODEL_DIR": str(tiny_model_dir), "COLUMNS": "100"}
-
-
 @pytest.mark.engine
 @pytest.mark.slow
-def test_nothing_but_results_reaches_the_terminal(report, environment):
-    command = [sys.executable, "-m", "extractor", "extract", report, "--json", *SHORT]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+def test_nothing_but_results_reaches_the_terminal(report, tiny_model_dir):
+    model = ["--model", str(tiny_model_dir)]
+    command = [sys.executable, "-m", "extractor", "extract", report, "--json", *model, *SHORT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = done.stdout.splitlines()
     assert Extraction.model_validate_json(line).id == report
@@ -312,13 +307,12 @@ def test_nothing_but_results_reaches_the_terminal(report, environment):
 
 @pytest.mark.engine
 @pytest.mark.slow
-def test_the_server_answers_and_logs_no_text(environment):
+def test_the_server_answers_and_logs_no_text(tiny_model_dir):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "extractor", "serve", "--port", str(port), "--verbose"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as server:
+    model = ["--model", str(tiny_model_dir)]
+    command = [sys.executable, "-m", "extractor", "serve", "--port", str(port), "--verbose", *model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
                 _ready(client)

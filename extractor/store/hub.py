@@ -61,7 +61,8 @@ def _stream(address: str, partial: Path, size: int, advance: Advance) -> None:
         if have + int(answer.headers.get("Content-Length", size - have)) != size:
             raise _unavailable(f"the file there does not have the {size:,} bytes that this release pins")
         with partial.open("ab") as out:
-            for block in answer.iter_bytes(2**20):
+            # Blocks as they arrive: what waits in a buffer when the connection ends would be lost.
+            for block in answer.iter_raw():
                 out.write(block)
                 advance(len(block))
 

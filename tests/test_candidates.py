@@ -1,0 +1,244 @@
+"""Each field's closed set of options, on reports written for these tests in English, German and Spanish."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extractor.candidates import Wanted, candidates
+from extractor.errors import SchemaError
+from extractor.report import Report
+from schemas.fields import Measure
+
+_EF = ("EF", "ejection fraction", "Ejektionsfraktion", "FE", "fracción de eyección")
+_EDV = ("EDV", "end-diastolic volume", "enddiastolisches Volumen", "VTD", "volumen telediastólico")
+_ESV = ("ESV", "end-systolic volume", "endsystolisches Volumen", "VTS", "volumen telesistólico")
+WANTED = {
+    "lvef": Wanted(
+        Measure("%", 3, 90),
+        ("LVEF", "LV-EF", "EF LV", "left ventricular ejection fraction", "linksventrikuläre Ejektionsfraktion", "FEVI", *_EF),
+    ),
+    "rvef": Wanted(
+        Measure("%", 3, 90),
+        ("RVEF", "RV-EF", "EF RV", "right ventricular ejection fraction", "rechtsventrikuläre Ejektionsfraktion", "FEVD", *_EF),
+    ),
+    "lvedv": Wanted(Measure("mL", 20, 700), ("LVEDV", "VTDVI", *_EDV)),
+    "lvedvi": Wanted(Measure("mL/m2", 15, 350), ("LVEDVi", "LVEDV", "VTDVI", "EDV index", *_EDV)),
+    "lvesv": Wanted(Measure("mL", 5, 600), ("LVESV", "VTSVI", *_ESV)),
+    "rvedv": Wanted(Measure("mL", 20, 800), ("RVEDV", "VTDVD", *_EDV)),
+    "rvesv": Wanted(Measure("mL", 5, 700), ("RVESV", "VTSVD", *_ESV)),
+    "lv_mass_index": Wanted(Measure("g/m2", 15, 350), ("LV mass", "LV mass index", "myocardial mass", "Myokardmasse", "masa")),
+    "wall": Wanted(Measure("mm", 2, 50), ("wall thickness", "septal thickness", "septum", "Wanddicke", "grosor")),
+    "native_t1": Wanted(Measure("ms", 500, 1800), ("native T1", "T1", "T1 nativ", "T1 nativo")),
+    "t2": Wanted(Measure("ms", 25, 120), ("T2", "T2-Zeit")),
+    "t2_star": Wanted(Measure("ms", 1, 80), ("T2*",)),
+    "ecv": Wanted(Measure("%", 10, 80), ("ECV", "EZV", "VEC")),
+    "lge_extent": Wanted(Measure("%", 0, 100), ("LGE", "of LV mass", "late gadolinium enhancement", "realce tardío")),
+    "nc_c": Wanted(Measure("ratio", 0, 10), ("NC/C", "NC/C ratio")),
+}  # fmt: skip
+
+
+def options(text: str) -> dict[str, list[float]]:
+    """The fields that have options at all."""
+    found = candidates(Report.parse(text), WANTED)
+    assert set(found) == set(WANTED)
+    return {
+        field: [quantity.value for quantity in quantities]
+        for field, quantities in found.items()
+        if quantities
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # one line, two ventricles
+        ("LVEF 45 %, RVEF 50 %.", {"lvef": [45], "rvef": [50]}),
+        ("EF LV/RV: 45/50 %", {"lvef": [45], "rvef": [50]}),
+        ("RV/LV EF 50/45 %", {"lvef": [45], "rvef": [50]}),
+        ("EF LV 45 %, RV 50 %", {"lvef": [45], "rvef": [50]}),
+        ("LVEF and RVEF were 45 % and 50 %, respectively.", {"lvef": [45], "rvef": [50]}),
+        ("EF 45 % (LV), 50 % (RV)", {"lvef": [45], "rvef": [50]}),
+        ("FEVI 33 %, FEVD 41 %", {"lvef": [33], "rvef": [41]}),
+        ("LVEDV/LVESV 180/95 ml", {"lvedv": [180], "lvesv": [95]}),
+        ("RV EDV/ESV/EF: 180/95 ml/47 %", {"rvedv": [180], "rvesv": [95], "rvef": [47]}),
+        # sections
+        ("Right ventricle: not enlarged. EF 58 %. Left ventricle: EF 55 %.", {"lvef": [55], "rvef": [58]}),
+        ("Rechter Ventrikel:\nEF 48 %\nEDV 150 ml\nLinker Ventrikel:\nEF 55 %", {"rvef": [48], "rvedv": [150], "lvef": [55]}),
+        ("Ventrículo derecho: VTD 150 ml, FE 53,3 %.", {"rvedv": [150], "rvef": [53.3]}),
+        ("RIGHT VENTRICLE: dilated.\nConclusion: EF 45 %", {"lvef": [45]}),
+        # the ventricle beside the bare term
+        ("ejection fraction of the right ventricle 34 %", {"rvef": [34]}),
+        ("Normal LV with EF of 60 % and normal RV with EF of 55 %.", {"lvef": [60], "rvef": [55]}),
+        ("The study gave an EF of 57 %.", {"lvef": [57]}),
+        ("LGE at the RV insertion point; EF 57 %.", {"lvef": [57]}),
+        ("LA EF 40 %, LVEF 55 %", {"lvef": [55]}),
+        # a volume and its index
+        ("LVEDV 198 ml (99 ml/m²)", {"lvedv": [198], "lvedvi": [99]}),
+        ("LVEDVi 99 ml/m", {"lvedvi": [99]}),
+        ("VTDVI 214 ml (112 ml/m²), VTSVI 130 ml", {"lvedv": [214], "lvedvi": [112], "lvesv": [130]}),
+        ("masa miocárdica 73 g/m", {"lv_mass_index": [73]}),
+        # no unit, or another one
+        ("LVEF 55. LVEDV 143, LVESV 60", {"lvef": [55], "lvedv": [143], "lvesv": [60]}),
+        ("EF: 0.55", {"lvef": [55]}),
+        ("septal thickness 1.2 cm", {"wall": [12]}),
+        ("relative wall thickness 0.38", {}),
+        ("LVEF preserved in all 17", {}),
+        ("NC/C ratio 2.6", {"nc_c": [2.6]}),
+        ("NC/C: 2,6:1", {"nc_c": [2.6]}),
+        # mapping
+        (
+            "T1 nativ 1.062 ms (Normwert bis 1.030 ms), T2 53,5 ± 3,1 ms, T2* 28 ms, EZV 31 %",
+            {"native_t1": [1062], "t2": [53.5], "t2_star": [28], "ecv": [31]},
+        ),
+        ("T2* 12 ms", {"t2_star": [12]}),
+        # behind the number
+        ("12 mm septal thickness, 8 % of LV mass", {"wall": [12], "lge_extent": [8]}),
+        # on a line of its own
+        ("Ejection fraction:\n55 %", {"lvef": [55]}),
+        # accents and case
+        ("LINKSVENTRIKULA\u0308RE EJEKTIONSFRAKTION 45 %", {"lvef": [45]}),
+        ("FRACCION DE EYECCION 45 %", {"lvef": [45]}),
+        # a range gives both its bounds, an implausible number nothing
+        ("LVEF 40-45 %", {"lvef": [40, 45]}),
+        ("LVEF 140 %", {}),
+        # normal limits, doses, ages and field strengths
+        ("3T. A 54-year-old. 15 ml Gadovist. LVEF 55 % (57-77 %).", {"lvef": [55]}),
+        # named by what nobody asks for
+        ("LVEDV 180 ml, SV 85 ml, pericardial effusion 6 mm", {"lvedv": [180]}),
+    ],
+)  # fmt: skip
+def test_options(text: str, expected: dict[str, list[float]]) -> None:
+    assert options(text) == expected
+
+
+TABLES = {
+    "bars": "| | LV | RV | Normal |\n|---|---|---|---|\n| EF (%) | 45 | 50 | 57-77 |\n| EDV (ml) | 180 | 150 | 106-214 |",
+    "tabs": "\tLV\tRV\tNorm\nEF [%]\t45\t50\t57-77\nEDV [ml]\t180\t150\t106-214",
+    "spaces": "            LV     RV     Norm\nEF (%)      45     50     57-77\nEDV (ml)    180    150    106-214",
+    "rows": "LVEF\t45\t%\t57-77\nRVEF\t50\t%\t52-72\nLVEDV\t180\tml\t106-214\nRVEDV\t150\tml\t110-220",
+    "units in a column": "Wert | LV | RV | Einheit\nEF | 45 | 50 | %\nEDV | 180 | 150 | ml",
+    "single spaces": "LVEF 45 % 57-77\nRVEF 50 % 52-72\nLVEDV 180 ml 106-214\nRVEDV 150 ml 110-220",
+}
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_tables(layout: str) -> None:
+    assert options(TABLES[layout]) == {"lvef": [45], "rvef": [50], "lvedv": [180], "rvedv": [150]}
+
+
+ENGLISH = """CARDIAC MRI 3T. 03/15/2022. 61-year-old male, weight 82 kg.
+COMPARISON: Cardiac MRI 06/2019, LVEF 52%, LVEDV 170 mL.
+
+LEFT VENTRICLE: Severely dilated. LVEDV 287 mL (142 mL/m2, normal 57-105), LVESV 215 mL. Ejection fraction is 25%,
+previously 52%. LV mass 80 g/m2. Septal thickness 9 mm.
+RIGHT VENTRICLE: Mildly dilated, RVEDV 210 mL. Ejection fraction 41%.
+Native T1 1,285 ms (normal 1150-1250 ms). T2 49 ms. ECV 30%. T2* 32 ms.
+LGE: linear mid-wall septal, 4% of LV mass, segments 2 and 3. Pericardial effusion 4 mm.
+"""
+
+
+def test_an_english_report() -> None:
+    assert options(ENGLISH) == {
+        "lvef": [25, 52, 52],
+        "rvef": [41],
+        "lvedv": [287, 170],
+        "lvedvi": [142],
+        "lvesv": [215],
+        "rvedv": [210],
+        "lv_mass_index": [80],
+        "wall": [9],
+        "native_t1": [1285],
+        "t2": [49],
+        "t2_star": [32],
+        "ecv": [30],
+        "lge_extent": [4],
+    }
+
+
+def test_quantities_are_the_reports_own_text() -> None:
+    report = Report.parse(ENGLISH)
+    for field, quantities in candidates(report, WANTED).items():
+        for quantity in quantities:
+            assert quantity.text == report.text[quantity.start : quantity.end]
+            assert quantity.unit == WANTED[field].measure.unit
+
+
+def test_the_same_text_twice_is_two_options() -> None:
+    found = candidates(Report.parse("LVEF 45 %. Summary: LVEF 45 %."), WANTED)["lvef"]
+    assert [quantity.text for quantity in found] == ["45 %", "45 %"]
+    assert found[0].start != found[1].start
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["LVEF 38 % previously, 45 % now", "LVEF improved from 38 % to 45 %", "LVEF zuvor 38 %, jetzt 45 %"],
+)
+def test_an_earlier_study_comes_last(text: str) -> None:
+    assert options(text)["lvef"] == [45, 38]
+
+
+def test_an_unnamed_number_goes_to_every_field_it_fits_that_has_none() -> None:
+    found = options("LVEF 45 %. The chamber measured 180 ml.")
+    assert found == {"lvef": [45], "lvedv": [180], "lvesv": [180], "rvedv": [180], "rvesv": [180]}
+
+
+def test_a_bare_term_under_a_mere_mention_of_the_right_ventricle_is_offered_to_both() -> None:
+    assert options("RV dilated, ejection fraction 34 %.") == {"lvef": [34], "rvef": [34]}
+
+
+def test_only_the_right_ventricle_is_asked_for() -> None:
+    wanted = {"rvef": WANTED["rvef"]}
+    assert not candidates(Report.parse("LVEF 45 %"), wanted)["rvef"][1:]
+    assert [q.value for q in candidates(Report.parse("LVEF 45 %, RVEF 50 %"), wanted)["rvef"]] == [50]
+
+
+def test_fields_without_terms_get_what_fits_and_nobody_claims() -> None:
+    wanted = {
+        "size": Wanted(Measure("mm", 1, 200)),
+        "wall": WANTED["wall"],
+        "gradient": Wanted(Measure("mmHg", 0, 200)),
+    }
+    found = candidates(Report.parse("Septum 12 mm. Thrombus 2.8 x 0.9 cm. Gradient 35 mmHg."), wanted)
+    assert [q.value for q in found["size"]] == [28, 9]
+    assert [q.value for q in found["wall"]] == [12]
+    assert [q.text for q in found["gradient"]] == ["35 mmHg"]
+
+
+def test_an_unknown_unit_is_the_schemas_error() -> None:
+    with pytest.raises(SchemaError, match="furlong") as caught:
+        candidates(Report.parse("LVEF 45 %"), {"length": Wanted(Measure("furlong", 0, 1))})
+    assert caught.value.code == "unit_unknown"
+
+
+PIECES = st.lists(
+    st.sampled_from([
+        "LVEF", "RV", "EF", "LVEDV", "T2*", "/", "45", "54,3", "180/95", " %", " ml", " ml/m²", " ", ", ", ". ", ": ", "\n", "\t", "|",
+        "(", ")", "previously ", "Rechter Ventrikel:\n", "normal ", "-", " and ", "LV/RV", "e\u0301", "İ",
+    ])
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(PIECES, st.text(max_size=200)))
+def test_any_text_gives_valid_options_and_always_the_same(text: str) -> None:
+    report = Report(text)
+    found = candidates(report, WANTED)
+    assert found == candidates(Report(text), WANTED)
+    for field, quantities in found.items():
+        measure = WANTED[field].measure
+        assert len({(q.start, q.end) for q in quantities}) == len(quantities)
+        for quantity in quantities:
+            assert quantity.text == text[quantity.start : quantity.end]
+            assert measure.low <= quantity.value <= measure.high
+
+
+@pytest.mark.parametrize(
+    "unit", ["LVEF 1% ", "5% EF ", "EF/", "LVEDV/LVESV 180/95 ml, ", "LV ", "5/", "EF (%) | 5 |", "(EF "]
+)
+def test_time_is_linear_in_hostile_text(unit: str) -> None:
+    report = Report("EF " + unit * (8_000 // len(unit)))
+    started = time.process_time()
+    candidates(report, WANTED)
+    assert time.process_time() - started < 5  # quadratic work takes minutes
