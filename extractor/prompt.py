@@ -82,30 +82,29 @@ def _description(form: Form, path: str) -> str:
 
 def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
     """Everything that is the same for all reports: instructions, then fields grouped by what may be answered."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[Leaf | Members]] = {}
     for leaf in form.leaves():
-        name = book.cue(leaf.path, form) if decode == "choice" else leaf.path
-        line = f"{name}: {book.meaning(leaf.path, form)}".removesuffix(": ")
-        groups.setdefault(_answers(leaf, book), []).append(line)
+        groups.setdefault(_answers(leaf, book), []).append(leaf)
     pieces = [str(book.base["instructions"]).strip()]
     if decode == "grammar":
         pieces.append(str(book.base["grammar_instructions"]).strip())
-    pieces += ["\n".join([f"# {answers}", *lines]) for answers, lines in groups.items()]
+    for answers, leaves in groups.items():
+        names = [book.cue(leaf.path, form) if decode == "choice" else leaf.path for leaf in leaves]
+        meanings = [book.meaning(leaf.path, form) for leaf in leaves]
+        lines = [f"{name}: {meaning}".removesuffix(": ") for name, meaning in zip(names, meanings, strict=True)]
+        pieces.append("\n".join([f"{answers}:", *lines]))
     return "\n\n".join(pieces)
 
 
 def _answers(leaf: Leaf | Members, book: PromptBook) -> str:
-    if isinstance(leaf, Leaf) and leaf.kind == "quantity":
-        return "Answer with a number of the report as printed there, or not_stated"
-    if isinstance(leaf, Leaf) and leaf.kind == "evidence":
-        return "Answer with the letter of a sentence"
-    if isinstance(leaf, Leaf) and leaf.kind == "presence":
-        return "Answer yes or no: does the report describe it?"
+    """What may be answered, as the heading of all fields that share it."""
+    if isinstance(leaf, Leaf) and leaf.kind != "category":
+        return str(book.base[f"{leaf.kind}_heading"])
     options = leaf.labels if isinstance(leaf, Members) else leaf.options
     meanings = book.labels(leaf)
-    told = [f"{o.label} = {meanings[o.label]}" if o.label in meanings else o.label for o in _shown(options)]
-    many = "Answer yes or no for each of: " if isinstance(leaf, Members) else "Answer with one of:"
-    return many + ("\n" if any(" = " in one for one in told) else " ") + "\n".join(told) if meanings else many + " " + ", ".join(told)
+    told = [f"{o.label} ({meanings[o.label]})" if o.label in meanings else o.label for o in _shown(options)]
+    heading = "member_heading" if isinstance(leaf, Members) else "category_heading"
+    return str(book.base[heading]).format(labels=", ".join(told))
 
 
 def _shown(options: Sequence[Option]) -> Sequence[Option]:
@@ -137,7 +136,8 @@ class Layout:
         self._encoded: dict[str, tuple[int, ...]] = {}
         chat = engine.info.chat
         head = chat.system_prefix + system_text(form, book, decode)
-        self.prefix = self._padded((), head, chat.system_suffix + chat.user_prefix)
+        start = chat.system_suffix + chat.user_prefix + str(book.base["report_heading"])
+        self.prefix = self._padded((), head, start)
         cues = [len(self._encode(f"{book.cue(leaf.path, form)}: {BASE}")) for leaf in form.leaves()]
         self.margin = 2 * (max(cues) + engine.info.block_size)
 
@@ -160,7 +160,8 @@ class Layout:
     def open(self, plan: Plan) -> tuple[int, ...]:
         """The prompt up to where the model answers."""
         chat = self.engine.info.chat
-        return self._padded(self.prefix, report_lines(plan.sentences), chat.user_suffix + chat.assistant_prefix)
+        close = str(self.book.base["request"]) + chat.user_suffix + chat.assistant_prefix
+        return self._padded(self.prefix, report_lines(plan.sentences), close)
 
     def cue(self, question: Question) -> tuple[int, ...]:
         return self._encode(str(self.book.base["cue_template"]).format(cue=self._name(question)))
