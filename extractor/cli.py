@@ -7,22 +7,18 @@ Heavy modules are imported where they are used, so that `--help` answers at once
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import extractor
-from extractor.errors import ExtractorError, InputError, NotFoundError, ReportError, StoreError
+from extractor.errors import ExtractorError, StoreError
 from extractor.terminal import Boundary, own_terminal
 
 if TYPE_CHECKING:
-    from extractor.pipeline import Extractor, Job
-    from extractor.result import Extraction
     from schemas.registry import SchemaVersion
-
-_BATCH = 32  # reports read, and printed, at a time
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -103,9 +99,10 @@ def extract(  # noqa: PLR0913  one parameter an option
     extractor extract *.txt --json --schema cmr-diagnosis@1
     cat report.txt | extractor extract -
     """
+    from extractor.files import outcomes, read, show
     from extractor.pipeline import Job
 
-    inputs = [(name, _read(name)) for name in files]
+    inputs = [(name, read(name)) for name in files]
     jobs = [
         Job(text, schema.ref, decode, distribution, name)
         for name, text in inputs
@@ -113,14 +110,13 @@ def extract(  # noqa: PLR0913  one parameter an option
     ]
     failed = False
     _vllm_says(verbose=verbose)
-    with own_terminal(verbose=verbose) as (out, err):
-        outcomes = _outcomes(jobs, model, urls, err) if jobs else iter(())
+    with own_terminal(verbose=verbose) as (out, err), closing(outcomes(jobs, model, urls, err)) as answers:
         for name, text in inputs:
-            outcome = text if isinstance(text, ExtractorError) else next(outcomes)
+            outcome = text if isinstance(text, ExtractorError) else next(answers)
             if isinstance(outcome, ExtractorError):
                 failed = True
                 click.echo(" ".join(filter(None, (f"{name}:", outcome.detail, outcome.fix))), file=err)
-            _show(name, outcome, out, as_json=as_json)
+            show(name, outcome, out, as_json=as_json)
     if failed:
         sys.exit(1)
 
@@ -128,60 +124,6 @@ def extract(  # noqa: PLR0913  one parameter an option
 def _vllm_says(*, verbose: bool) -> None:
     if verbose:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
-
-
-def _read(name: str) -> str | ExtractorError:
-    """Return the text of a file or of standard input, or what is wrong with it."""
-    from extractor.report import Report
-
-    try:
-        return Report.from_bytes(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).text
-    except ReportError as error:
-        return error
-    except OSError as error:
-        return InputError(f"The file cannot be read: {error.strerror}.", code="file_unreadable")
-
-
-def _open(model: str | None, urls: Sequence[str]) -> "Extractor":
-    """Open the model; an unknown one is the command line's fault."""
-    from extractor.pipeline import open_extractor
-
-    try:
-        return open_extractor(model, urls)
-    except NotFoundError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _outcomes(
-    jobs: "Sequence[Job]", model: str | None, urls: Sequence[str], err: TextIO
-) -> "Iterator[Extraction | ExtractorError]":
-    from extractor.table import console
-
-    messages = console(err)
-    with messages.status("Loading the model …"):
-        opened = _open(model, urls)
-    try:
-        for start in range(0, len(jobs), _BATCH):
-            with messages.status(
-                f"Reading report {start + 1} to {min(start + _BATCH, len(jobs))} of {len(jobs)} …"
-            ):
-                answered = opened.extract(jobs[start : start + _BATCH])
-            yield from answered
-    finally:
-        opened.engine.close()
-
-
-def _show(name: str, outcome: "Extraction | ExtractorError", out: TextIO, *, as_json: bool) -> None:
-    if as_json:
-        import orjson
-
-        from extractor.api.models import outcome_to_json
-
-        print(orjson.dumps(outcome_to_json(outcome, name)).decode(), file=out, flush=True)
-    elif not isinstance(outcome, ExtractorError):
-        from extractor.table import console, result
-
-        console(out).print(result(outcome))
 
 
 @main.command()

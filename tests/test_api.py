@@ -76,9 +76,11 @@ class Watched(Extractor):
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.batches: list[list[Job]] = []
+        self.prepared: list[Any] = []
 
-    def prepare(self, *args: Any, **kwargs: Any) -> None:
-        self.real.prepare(*args, **kwargs)
+    def prepare(self, schema: Any, *rest: Any) -> None:
+        self.prepared.append(schema)
+        self.real.prepare(schema, *rest)
 
     def extract(self, jobs: Sequence[Job]) -> list[Extraction | ExtractorError]:
         self.entered.set()
@@ -418,10 +420,12 @@ def test_what_was_asked_is_answered_before_the_server_stops(tiny_extractor):
 
 def test_not_ready_until_the_model_is_loaded(tiny_extractor: Extractor):
     loaded = threading.Event()
+    watched = Watched(tiny_extractor)
+    watched.gate.set()
 
     def load() -> Extractor:
         assert loaded.wait(60)
-        return tiny_extractor
+        return watched
 
     with serving(load, wait=False) as client:
         assert client.get("/health/live").status_code == 200
@@ -431,6 +435,7 @@ def test_not_ready_until_the_model_is_loaded(tiny_extractor: Extractor):
             assert answer.headers["retry-after"]
         loaded.set()
         until(lambda: client.get("/health/ready").status_code == 200)
+        assert watched.prepared == [version.ref for version in registry.all_versions()]
         assert ask(client, text=REPORT).status_code == 200
 
 
@@ -443,6 +448,7 @@ def test_a_model_that_cannot_be_loaded_is_explained(caplog):
         answer = client.get("/health/ready")
         is_problem(answer, 503)
         assert "Run extractor models pull." in answer.json()["detail"]
+        assert "retry-after" not in answer.headers
         assert client.get("/health/live").status_code == 200
         is_problem(ask(client, text=REPORT), 503)
 

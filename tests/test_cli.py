@@ -23,7 +23,7 @@ from extractor.pipeline import Extractor
 from extractor.result import Extraction, FieldResult, Provenance, Usage
 from extractor.table import console, plain, result
 from schemas import registry
-from schemas.fields import Quantity
+from schemas.fields import Evidence, Quantity
 
 CANARY = "Xylocanary"
 REPORT = "Normal left ventricle, LVEF 62 %. No oedema. No late gadolinium enhancement."
@@ -229,7 +229,7 @@ def test_a_table_shows_what_is_said_and_folds_what_is_not(monkeypatch):
                 value="present",
                 probability=0.93,
                 status="answered",
-                evidence={"sentence": 0, "text": "LGE\nin the septum " + "x" * 99, "start": 0, "end": 116},
+                evidence=Evidence(sentence=0, text="LGE\nin the septum " + "x" * 99, start=0, end=116),
             ),
             measurements__lvef=FieldResult(value=ejection, probability=1.0, status="forced"),
             findings__oedema=FieldResult(value="not_stated", probability=0.8, status="answered"),
@@ -247,7 +247,7 @@ def test_a_table_shows_what_is_said_and_folds_what_is_not(monkeypatch):
 
 
 def test_a_report_cannot_steer_the_terminal(monkeypatch):
-    evidence = {"sentence": 0, "text": "\x1b[31m[bold]LGE[/bold]\x07\u202e", "start": 0, "end": 9}
+    evidence = Evidence(sentence=0, text="\x1b[31m[bold]LGE[/bold]\x07\u202e", start=0, end=9)
     field = FieldResult(value="present", probability=0.5, status="answered", evidence=evidence)
     shown = drawn(a_result(lge=field), monkeypatch)
     assert "\x1b" not in shown

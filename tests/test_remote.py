@@ -13,16 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import CHATML
-from extractor.engine.base import Ask
+
+from extractor.engine.base import Ask, Chat
 from extractor.engine.remote import RemoteEngine
 from extractor.errors import EngineError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
+from extractor.store import entry
 from schemas.cmr_report_v1 import CmrReportV1
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
+CHAT = Chat(**entry("smollm2-135m").template.model_dump())
 REPORT = "Left ventricle dilated, LVEDV 246 mL, LVEF 31 %. No oedema. Mid-wall septal LGE. RVEF 48 %."
 
 
@@ -78,7 +80,7 @@ def servers(tiny_model_dir, tmp_path_factory) -> Iterator[list[tuple[subprocess.
 
 
 def engine(urls: list[str]) -> RemoteEngine:
-    return RemoteEngine(urls, model="tiny-random", names=["tiny-random"], chat=CHATML)
+    return RemoteEngine(urls, model="tiny-random", names=["tiny-random"], chat=CHAT)
 
 
 def test_a_server_scores_as_the_engine_in_this_process_does(servers, tiny_engine):
@@ -119,7 +121,7 @@ def test_reports_are_read_on_where_a_server_is_lost(servers):
 
 def test_a_model_that_is_not_served_is_named(servers):
     with pytest.raises(EngineError, match="does not serve gemma") as caught:
-        RemoteEngine([servers[0][1]], model="gemma", names=["gemma"], chat=CHATML)
+        RemoteEngine([servers[0][1]], model="gemma", names=["gemma"], chat=CHAT)
     assert "--served-model-name" in str(caught.value)
 
 

@@ -27,6 +27,20 @@ class _Waiting(NamedTuple):
     answer: Future[Outcome]
 
 
+class _Trouble(NamedTuple):
+    """Why no report can be read now."""
+
+    detail: str
+    code: str
+    fix: str
+
+
+_LOADING = _Trouble(
+    "The model is still loading.", "model_loading", "Try again when GET /health/ready answers 200."
+)
+_CLOSING = _Trouble("The server is shutting down.", "server_closing", "Try again later.")
+
+
 class Batcher:
     """Reads reports with one `Extractor`, which its thread opens, prepares for every schema and uses alone.
 
@@ -40,7 +54,7 @@ class Batcher:
         self._schemas = schemas
         self._max_batch = max_batch
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._trouble: str | None = "The model is still loading."
+        self._trouble: _Trouble | None = _LOADING
         self._closed = False
         self._lock = Lock()
         self._thread = Thread(target=self._run, name="extractor", daemon=True)
@@ -53,19 +67,17 @@ class Batcher:
         """Answer what is waiting, then stop. A model that is still loading is not waited for."""
         with self._lock:
             self._closed = True
-            self._trouble = "The server is shutting down."
+            self._trouble = _CLOSING
             self._queue.put(None)
         if self.info is not None:
             self._thread.join()
 
     def check_ready(self) -> EngineInfo:
         """Return which model answers; raise `NotReadyError` while there is none."""
-        if self._trouble is not None or self.info is None:
-            raise NotReadyError(
-                self._trouble or "No model.",
-                code="not_ready",
-                fix="Try again when GET /health/ready answers 200.",
-            )
+        trouble = self._trouble
+        if trouble is not None or self.info is None:
+            detail, code, fix = trouble or _LOADING
+            raise NotReadyError(detail, code=code, fix=fix)
         return self.info
 
     def submit(self, jobs: Sequence[Job]) -> list[Future[Outcome]]:
@@ -105,8 +117,9 @@ class Batcher:
                 self._trouble = None
             logger.info("Ready: %s", info.model)
             return extractor
-        self._trouble = f"The model could not be loaded: {reason}"
-        logger.error("%s", self._trouble)
+        detail = f"The model could not be loaded: {reason}"
+        logger.error("%s", detail)
+        self._trouble = _Trouble(detail, "model_failed", "Mend that and start the server again.")
         return None
 
     def _take(self) -> list[_Waiting] | None:

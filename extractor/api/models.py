@@ -125,7 +125,7 @@ class ModelInfo(BaseModel):
     """The model that answers, as it stands in every result's provenance."""
 
     id: str
-    weights_sha256: str
+    weights_sha256: str | None
     precision: str
     adapter: str | None
     engine: str

@@ -143,10 +143,8 @@ def _from_http(error: HTTPException) -> ExtractorError:
 
 def on_error(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn any exception of a handler into a problem."""
-    if isinstance(error, NotReadyError):
-        return respond(error, {"Retry-After": "5"})
     if isinstance(error, ExtractorError):
-        return respond(error)
+        return respond(error, {"Retry-After": "5"} if error.code == "model_loading" else None)
     if isinstance(error, HTTPException):
         return respond(_from_http(error), error.headers)
     log_unexpected(error)

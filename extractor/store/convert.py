@@ -116,7 +116,8 @@ def write_settings(settings: dict[str, Any], source: Path, folder: Path) -> None
     )
     config.save_pretrained(folder)
     GenerationConfig.from_model_config(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, local_files_only=True)
+    tokenizer.save_pretrained(folder)
 
 
 def write_provenance(source: Path, folder: Path) -> None:
