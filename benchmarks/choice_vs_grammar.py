@@ -9,15 +9,14 @@ then read once, as a running service has them. Nothing else may use the machine 
 """
 
 import argparse
-import datetime
 import json
 import os
 import platform
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,9 @@ REAL = Path("../shared/data/real_dev.jsonl")
 def texts(path: Path, count: int) -> tuple[list[str], str]:
     if path.is_file():
         found = [json.loads(line)["text"] for line in path.read_text("utf-8").splitlines()]
-        return sorted(found, key=len, reverse=True)[:count], f"the {count} longest of {len(found)} texts of {path.name}"
+        return sorted(found, key=len, reverse=True)[
+            :count
+        ], f"the {count} longest of {len(found)} texts of {path.name}"
     found = [file.read_text("utf-8") for file in sorted(Path("examples").glob("*.txt"))]
     return found[:count], "the authored reports of examples/"
 
@@ -61,7 +62,9 @@ class Bench:
         """Only the reports' own lines, computed once, one token sampled."""
         from vllm import SamplingParams
 
-        prompts = [{"prompt_token_ids": self.engine.encode(report_lines(Report.parse(t).sentences))} for t in batch]
+        prompts = [
+            {"prompt_token_ids": self.engine.encode(report_lines(Report.parse(t).sentences))} for t in batch
+        ]
         self._cold()
         once = SamplingParams(max_tokens=1, temperature=0)
         return seconds(lambda: self.engine.llm.generate(prompts, once, use_tqdm=False))[0]
@@ -84,7 +87,10 @@ class Bench:
         system = system_text(layout.form, layout.book, "grammar")
         plans = [layout.form.bind(Report.parse(text), layout.book.terms) for text in batch]
         chats = [
-            [{"role": "system", "content": system}, {"role": "user", "content": f"Report:\n{report_lines(p.sentences)}"}]
+            [
+                {"role": "system", "content": system},
+                {"role": "user", "content": f"Report:\n{report_lines(p.sentences)}"},
+            ]
             for p in plans
         ]
         kinds = [JsonSchema(json_schema(plan)) for plan in plans]
@@ -93,7 +99,10 @@ class Bench:
         if len(batch) == 1:
             return seconds(lambda: model(Chat(chats[0]), kinds[0], sampling_params=params[0]))[0]
         # Outlines' own batch takes one schema for all reports; each report has its own here.
-        ready = [model._build_generation_args({"sampling_params": p}, k) for p, k in zip(params, kinds, strict=True)]
+        ready = [
+            model._build_generation_args({"sampling_params": p}, k)
+            for p, k in zip(params, kinds, strict=True)
+        ]
         return seconds(lambda: self.engine.llm.chat(chats, ready, use_tqdm=False))[0]
 
 
@@ -115,6 +124,7 @@ def memory() -> str:
 
 def flips(bench: Bench, reports: Sequence[str]) -> list[str]:
     """Values that differ between a report read alone and in batches of 8 and of 32."""
+
     def read(size: int) -> list[Extraction]:
         return [r for k in range(0, len(reports), size) for r in bench.choice(reports[k : k + size])[1]]
 
@@ -134,7 +144,9 @@ def flips(bench: Bench, reports: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--texts", type=Path, default=REAL)
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--model")
@@ -167,8 +179,8 @@ def report(bench: Bench, where: str, *, outlines: bool) -> str:
     tokens = [len(bench.engine.encode(text)) for text in bench.reports]
     info = bench.extractor.info
     lines = [
-        f"{datetime.datetime.now(datetime.UTC).date()}, {cpu()}, {os.cpu_count()} cores; {info.model} {info.precision}, "
-        f"{info.engine}; `{SCHEMA}`; n = {n} reports ({where}), {min(tokens)} to {max(tokens)} tokens.",
+        f"{datetime.now(UTC).date()}, {cpu()}, {os.cpu_count()} cores; {info.model} {info.precision}, {info.engine}; "
+        f"`{SCHEMA}`; n = {n} reports ({where}), {min(tokens)} to {max(tokens)} tokens.",
         "",
         "| | one report alone, s (mean) | batch, s a report |",
         "|---|---|---|",
@@ -181,8 +193,12 @@ def report(bench: Bench, where: str, *, outlines: bool) -> str:
     if outlines:
         theirs = [bench.outlines([text]) for text in bench.reports]
         theirs_batch = bench.outlines(bench.reports)
-        lines.append(f"| Outlines + vLLM, same JSON | {statistics.fmean(theirs):.2f} | {theirs_batch / n:.2f} |")
-        ratios.append(f"| Outlines / `choice` | {ratio_interval(theirs, ours)} | {theirs_batch / batch:.2f} |")
+        lines.append(
+            f"| Outlines + vLLM, same JSON | {statistics.fmean(theirs):.2f} | {theirs_batch / n:.2f} |"
+        )
+        ratios.append(
+            f"| Outlines / `choice` | {ratio_interval(theirs, ours)} | {theirs_batch / batch:.2f} |"
+        )
     computed = [use.prompt_tokens - use.cached_tokens for use in usage]
     return "\n".join(
         [
@@ -198,9 +214,11 @@ def report(bench: Bench, where: str, *, outlines: bool) -> str:
 
 def cpu() -> str:
     info = Path("/proc/cpuinfo").read_text()
-    name = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    name = next(
+        (line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), ""
+    )
     return f"{name or platform.processor()} ({'AVX512-VNNI' if 'avx512_vnni' in info else 'no AVX512-VNNI'})"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -43,7 +43,9 @@ def _group(model: type[BaseModel], path: str, above: tuple[type[BaseModel], ...]
         _refuse(path, 'extra="allow" leaves the set of keys open', 'Set extra="forbid".')
     checks = model.__pydantic_decorators__
     if checks.field_validators or checks.model_validators or checks.validators or checks.root_validators:
-        _refuse(path, "validators cannot be compiled into a grammar", "Express the rule in types or with When.")
+        _refuse(
+            path, "validators cannot be compiled into a grammar", "Express the rule in types or with When."
+        )
     if model.__pydantic_root_model__:
         _refuse(path, "root models have no named fields", "Put the value in a field.")
     if not model.model_fields:
@@ -68,7 +70,9 @@ class _Slot:
 
 
 def _metadata(info: FieldInfo) -> tuple[Any, ...]:
-    return tuple(part for item in info.metadata for part in (item if isinstance(item, at.Interval) else (item,)))
+    return tuple(
+        part for item in info.metadata for part in (item if isinstance(item, at.Interval) else (item,))
+    )
 
 
 def _find(slot: "_Slot", kind: type[T]) -> T | None:
@@ -81,12 +85,18 @@ def _node(slot: _Slot, above: tuple[type[BaseModel], ...]) -> Node:
     nullable = NoneType in arms
     kinds = [arm for arm in arms if arm is not NoneType]
     spans = [arm for arm in kinds if arm in (Quantity, Evidence)]
-    models = [arm for arm in kinds if isinstance(arm, type) and issubclass(arm, BaseModel) and arm not in spans]
+    models = [
+        arm for arm in kinds if isinstance(arm, type) and issubclass(arm, BaseModel) and arm not in spans
+    ]
     if spans:
         return _span(slot, spans, [arm for arm in kinds if arm not in spans], nullable=nullable)
     if models:
         if len(kinds) > 1:
-            _refuse(slot.path, "a union of models has no closed set of keys", "Use one model with optional fields.")
+            _refuse(
+                slot.path,
+                "a union of models has no closed set of keys",
+                "Use one model with optional fields.",
+            )
         group = _group(models[0], slot.path, above)
         presence = Leaf(slot.path, "presence", (YES, NO)) if nullable else None
         return Group(group.path, group.children, presence)
@@ -123,7 +133,11 @@ def _labels(slot: _Slot, arm: Any) -> list[Option]:
     if arm is int:
         return _integers(slot)
     name = getattr(arm, "__name__", str(arm))
-    _refuse(slot.path, f"{name} is not a closed set", "Use an enum, Literal, bool, bounded int, Quantity or Evidence.")
+    _refuse(
+        slot.path,
+        f"{name} is not a closed set",
+        "Use an enum, Literal, bool, bounded int, Quantity or Evidence.",
+    )
 
 
 def _literal(slot: _Slot, value: Any) -> list[Option]:
@@ -141,11 +155,11 @@ def _literal(slot: _Slot, value: Any) -> list[Option]:
 
 
 def _integers(slot: _Slot) -> list[Option]:
-    bounds = {kind: _find(slot, kind) for kind in (at.Ge, at.Gt, at.Le, at.Lt)}
+    ge, gt, le, lt = _find(slot, at.Ge), _find(slot, at.Gt), _find(slot, at.Le), _find(slot, at.Lt)
     if _find(slot, at.MultipleOf):
         _refuse(slot.path, "multiple_of is not supported", "List the values in a Literal.")
-    lows = [b.ge for b in [bounds[at.Ge]] if b] + [b.gt + 1 for b in [bounds[at.Gt]] if b]
-    highs = [b.le for b in [bounds[at.Le]] if b] + [b.lt - 1 for b in [bounds[at.Lt]] if b]
+    lows: list[Any] = [*([ge.ge] if ge else []), *([gt.gt + 1] if gt else [])]  # type: ignore[operator]
+    highs: list[Any] = [*([le.le] if le else []), *([lt.lt - 1] if lt else [])]  # type: ignore[operator]
     if not lows or not highs:
         _refuse(slot.path, "an integer without both bounds is not a closed set", "Add Field(ge=…, le=…).")
     low, high = max(lows), min(highs)
@@ -170,13 +184,17 @@ def _closed(slot: _Slot, options: list[Option], *, nullable: bool) -> tuple[Opti
 def _span(slot: _Slot, spans: list[Any], rest: list[Any], *, nullable: bool) -> Leaf:
     options = [option for arm in rest for option in _labels(slot, arm)]
     if len(spans) > 1 or any(option.value != NOT_STATED for option in options):
-        _refuse(slot.path, "a span's only other value is not_stated or null", "Use Measured, or Evidence | None.")
+        _refuse(
+            slot.path, "a span's only other value is not_stated or null", "Use Measured, or Evidence | None."
+        )
     absent = _closed(slot, options, nullable=nullable) if options or nullable else ()
     if spans[0] is Evidence:
         return Leaf(slot.path, "evidence", absent)
     measure = _find(slot, Measure)
     if measure is None:
-        _refuse(slot.path, "a quantity without its unit and range", 'Annotate it: Measure("%", low=3, high=90).')
+        _refuse(
+            slot.path, "a quantity without its unit and range", 'Annotate it: Measure("%", low=3, high=90).'
+        )
     if not absent:
         _refuse(slot.path, "a quantity that may not be missing", "Use Measured: a report can be silent.")
     return Leaf(slot.path, "quantity", absent, measure=measure)
@@ -184,14 +202,18 @@ def _span(slot: _Slot, spans: list[Any], rest: list[Any], *, nullable: bool) -> 
 
 def _members(slot: _Slot, kinds: list[Any], *, nullable: bool) -> Members:
     if len(kinds) > 1 or nullable or get_origin(kinds[0]) is not list:
-        _refuse(slot.path, "only a plain list of labels is supported", "Use list[SomeEnum]; empty means none.")
+        _refuse(
+            slot.path, "only a plain list of labels is supported", "Use list[SomeEnum]; empty means none."
+        )
     longest = _find(slot, at.MaxLen)
     shortest = _find(slot, at.MinLen)
     if longest is None:
         _refuse(slot.path, "a list without a bound", "Add Field(max_length=…).")
     (item,) = get_args(kinds[0])
     inner = _Slot(slot.path, item, ())
-    options = _closed(inner, [option for arm in _arms(item) for option in _labels(inner, arm)], nullable=False)
+    options = _closed(
+        inner, [option for arm in _arms(item) for option in _labels(inner, arm)], nullable=False
+    )
     low = shortest.min_length if shortest else 0
     if low > len(options):
         _refuse(slot.path, f"at least {low} of {len(options)} labels", "Lower min_length.")
@@ -203,15 +225,23 @@ def _gated(node: Node, info: FieldInfo, path: str, before: list[tuple[str, Node]
     if when is None:
         return node
     if not isinstance(node, Leaf) or node.kind != "category":
-        _refuse(node.path, "When is for single categories", "Put it on an enum, literal, boolean or integer field.")
+        _refuse(
+            node.path,
+            "When is for single categories",
+            "Put it on an enum, literal, boolean or integer field.",
+        )
     source = dict(before).get(when.field)
     if not isinstance(source, Leaf) or source.kind != "category":
-        _refuse(node.path, f"When names {when.field!r}, no category before it in its model", "Reorder or rename.")
+        _refuse(
+            node.path, f"When names {when.field!r}, no category before it in its model", "Reorder or rename."
+        )
     unknown = set(when.values) - {option.label for option in source.options}
     if unknown or not when.values:
         _refuse(node.path, f"When lists values that {when.field!r} cannot take", "Use its labels.")
     otherwise = next((option for option in node.options if option.label == when.otherwise), None)
     if otherwise is None:
-        _refuse(node.path, f"When falls back to {when.otherwise!r}, not a label of the field", "Set otherwise=…")
+        _refuse(
+            node.path, f"When falls back to {when.otherwise!r}, not a label of the field", "Set otherwise=…"
+        )
     gate = Gate(f"{path}.{when.field}" if path else when.field, frozenset(when.values))
     return Leaf(node.path, node.kind, node.options, node.labels_of, None, gate, otherwise)

@@ -40,7 +40,9 @@ class Grammar:
             EngineError: `text` is not in the grammar (cut off, or written by an engine without it).
         """
         if not re.fullmatch(self.regex, text):
-            raise EngineError("the model's text is not in the grammar", code="decode_failed", fix="Retry the report.")
+            raise EngineError(
+                "the model's text is not in the grammar", code="decode_failed", fix="Retry the report."
+            )
         return dict(_read(self.plan, self.plan.form.root, json.loads(text)))
 
 
@@ -56,7 +58,7 @@ def json_schema(plan: Plan) -> dict[str, Any]:
 
 
 def _group(plan: Plan, group: Group) -> dict[str, Any]:
-    variants = [
+    variants: list[dict[str, Any]] = [
         {
             "type": "object",
             "properties": properties,
@@ -71,7 +73,9 @@ def _group(plan: Plan, group: Group) -> dict[str, Any]:
 
 def _variants(plan: Plan, group: Group) -> Iterator[dict[str, Any]]:
     """One set of properties for each combination of open and shut gates that the answers can make."""
-    gates = list(dict.fromkeys(node.gate for _, node in group.children if isinstance(node, Leaf) and node.gate))
+    gates = list(
+        dict.fromkeys(node.gate for _, node in group.children if isinstance(node, Leaf) and node.gate)
+    )
     if 2 ** len(gates) > MAX_VARIANTS:
         raise SchemaError(
             f"{len(gates)} different When conditions in one model",
@@ -111,7 +115,7 @@ def _longest(schema: Mapping[str, Any]) -> int:
     if schema["type"] == "null":
         return len("null")
     if schema["type"] == "array":
-        count = schema["maxItems"]
+        count: int = schema["maxItems"]
         return len("[]") + count * _longest(schema["items"]) + max(0, count - 1)
     keys = [len(json.dumps(key, ensure_ascii=False).encode()) + 1 for key in schema["properties"]]
     values = [_longest(value) for value in schema["properties"].values()]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from extractor.decode import Reading
-from extractor.plan import Answer, Gate, Group, Leaf, Members, Node, list_option
+from extractor.plan import Answer, Gate, Group, Leaf, Members, Node, list_answer
 from schemas.fields import Evidence
 
 Answers = Mapping[str, Answer]
@@ -65,14 +65,15 @@ class _Merged:
             self.evidence[leaf.path] = stated.evidence[leaf.path]
 
     def _take_list(self, node: Members, parts: Sequence[Reading]) -> None:
-        answers = sorted((part.answers[node.path] for part in parts), key=lambda answer: answer.chance, reverse=True)
+        answers = sorted(
+            (part.answers[node.path] for part in parts), key=lambda answer: answer.chance, reverse=True
+        )
         values: list[Any] = []
         for answer in answers:
             values += [value for value in answer.option.value if value not in values]
         chance = min(answer.chance for answer in answers)
-        self.answers[node.path] = Answer(list_option(values[: node.high]), (chance, 1 - chance), "answered")
+        self.answers[node.path] = list_answer(values[: node.high], chance)
 
 
 def _known(part: Reading, node: Node) -> bool:
     return isinstance(node, Group) or node.path in part.answers
-

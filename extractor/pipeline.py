@@ -1,6 +1,6 @@
 """The main path: report in, `Extraction` out, many reports at a time on one engine.
 
-    text ─ Report ─ Form.bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
+text ─ Report ─ Form.bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,9 +98,13 @@ class Extractor:
                 except registry.UnknownSchema as error:
                     known = ", ".join(error.known)
                     raise NotFoundError(
-                        "no such schema or version", code="schema_unknown", field="schema", fix=f"Use one of: {known}."
+                        "no such schema or version",
+                        code="schema_unknown",
+                        field="schema",
+                        fix=f"Use one of: {known}.",
                     ) from None
-                model, ref = released.model, released.ref
+                model: type[BaseModel] = released.model
+                ref = released.ref
             else:
                 model, ref = schema, schema.__name__
             self._forms[schema] = (compile_form(model), ref, PromptBook.load(ref))
@@ -128,7 +132,9 @@ class Extractor:
         if room < layout.margin:
             raise SchemaError(
                 f"instructions and output leave {max(room, 0)} of {self.info.context_length} tokens for a report",
-                code="schema_too_large", field=str(layout.form.model.__name__), fix="Split the schema, or use a longer context.",
+                code="schema_too_large",
+                field=str(layout.form.model.__name__),
+                fix="Split the schema, or use a longer context.",
             )
         if len(self.engine.encode(report_lines(report.sentences))) <= room:
             return [report.sentences]

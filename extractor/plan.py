@@ -139,7 +139,9 @@ def _bound(
             found = [(ids[i], evidence(first + i, s).model_dump()) for i, s in enumerate(sentences)]
         else:
             start, end = sentences[0].start, sentences[-1].end
-            found = [(q.text, q.model_dump()) for q in numbers[leaf.path] if start <= q.start and q.end <= end]
+            found = [
+                (q.text, q.model_dump()) for q in numbers[leaf.path] if start <= q.start and q.end <= end
+            ]
         unique = {label: Option(label, value) for label, value in reversed(found)}
         yield leaf.path, (*reversed(unique.values()), *leaf.options)
 
@@ -233,7 +235,9 @@ class Plan:
                 own = (*gates, node.gate) if node.gate else gates
                 stages[node.path] = stages[node.gate.path] + 1 if node.gate else stage
                 options = self.supplied.get(node.path, node.options)
-                yield Question(node.path, options, node, node.otherwise or options[-1], own, stages[node.path])
+                yield Question(
+                    node.path, options, node, node.otherwise or options[-1], own, stages[node.path]
+                )
 
     def sentence_of(self, value: Any) -> Evidence | None:
         """The sentence in which a quantity stands; None for anything that has no span in the report."""
@@ -253,7 +257,9 @@ class Plan:
             return self.form.model.model_validate_json(json.dumps(data)).model_dump(mode="json")
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise EngineError("the answers do not fit the schema", code="decode_invalid", field=where) from None
+            raise EngineError(
+                "the answers do not fit the schema", code="decode_invalid", field=where
+            ) from None
 
     def _object(self, group: Group, answers: Mapping[str, Answer]) -> dict[str, Any] | None:
         if group.presence and answers[group.presence.path].option == NO:
@@ -278,7 +284,9 @@ def likeliest_set(node: Members, chance: Sequence[float]) -> Answer:
         sizes = [a * (1 - p) + b * p for a, b in zip([*sizes, 0.0], [0.0, *sizes], strict=True)]
     joint = math.prod(p if i in chosen else 1 - p for i, p in enumerate(chance))
     allowed = sum(sizes[node.low : node.high + 1])
-    return list_answer([node.labels[i].value for i in sorted(chosen)], min(1.0, joint / allowed) if allowed else 0.0)
+    return list_answer(
+        [node.labels[i].value for i in sorted(chosen)], min(1.0, joint / allowed) if allowed else 0.0
+    )
 
 
 def list_option(values: Sequence[Any]) -> Option:
@@ -289,4 +297,6 @@ def list_option(values: Sequence[Any]) -> Option:
 def list_answer(values: Sequence[Any], probability: float) -> Answer:
     """A list against every other list."""
     option = list_option(values)
-    return Answer(option, (option, Option("any other list", None)), (probability, 1 - probability), "answered")
+    return Answer(
+        option, (option, Option("any other list", None)), (probability, 1 - probability), "answered"
+    )

@@ -91,7 +91,9 @@ def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
     for answers, leaves in groups.items():
         names = [book.cue(leaf.path, form) if decode == "choice" else leaf.path for leaf in leaves]
         meanings = [book.meaning(leaf.path, form) for leaf in leaves]
-        lines = [f"{name}: {meaning}".removesuffix(": ") for name, meaning in zip(names, meanings, strict=True)]
+        lines = [
+            f"{name}: {meaning}".removesuffix(": ") for name, meaning in zip(names, meanings, strict=True)
+        ]
         pieces.append("\n".join([f"{answers}:", *lines]))
     return "\n\n".join(pieces)
 

@@ -21,9 +21,13 @@ class FieldResult(_Frozen):
     """
 
     value: Any
-    probability: float = Field(ge=0, le=1, description="over the allowed options of this field; they sum to 1")
+    probability: float = Field(
+        ge=0, le=1, description="over the allowed options of this field; they sum to 1"
+    )
     status: Literal["answered", "forced", "implied"]
-    evidence: Evidence | None = Field(default=None, description="a sentence of the report, never generated text")
+    evidence: Evidence | None = Field(
+        default=None, description="a sentence of the report, never generated text"
+    )
     distribution: dict[str, float] | None = Field(default=None, description="only where it was asked for")
 
 
@@ -35,7 +39,9 @@ class Provenance(_Frozen):
     prompt: str
     decode: Decode
     model: str
-    weights_sha256: str | None = Field(description="null where a server runs weights that nothing here has seen")
+    weights_sha256: str | None = Field(
+        description="null where a server runs weights that nothing here has seen"
+    )
     precision: str
     adapter: str | None
     engine: str

@@ -11,7 +11,9 @@ from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor
 from extractor.store import locate
 
-CHATML = Chat("<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n")
+CHATML = Chat(
+    "<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n"
+)
 
 
 @pytest.fixture(scope="session")

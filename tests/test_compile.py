@@ -147,7 +147,11 @@ class Outer(BaseModel):
         (model(Measured), "field", "unit and range"),
         (model(Annotated[Quantity, Measure("%", low=0, high=1)]), "field", "may not be missing"),
         (model(Annotated[Vessel, When("nothing", "x")]), "field", "no category before it"),
-        (model(Annotated[Annotated[list[Vessel], Field(max_length=1)], When("inside", "x")]), "field", "single"),
+        (
+            model(Annotated[Annotated[list[Vessel], Field(max_length=1)], When("inside", "x")]),
+            "field",
+            "single",
+        ),
         (model(Annotated[Vessel, Field(alias="other")]), "field", "two names"),
         (Loop, "again", "contains itself"),
         (Open, "(the model itself)", "extra"),

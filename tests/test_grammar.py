@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from extractor.compile import compile_form
 from extractor.errors import EngineError, SchemaError
 from extractor.grammar import compile_grammar
-from extractor.plan import Answer, Plan
+from extractor.plan import Answer, Members, Plan
 from extractor.report import Report
 from schemas.fields import Evidence, Finding, Measure, Measured, When
 
-REPORT = Report.parse('LVEF 45,5 %. Die Wand misst 12 mm. "Realce tardío" del 20 % – sin edema.')
+REPORT = Report.parse('LVEF 45,5 %. Die Wand misst 12 mm. "Realce tardío" del 20 % - sin edema.')
 
 
 class Odd(StrEnum):
@@ -57,12 +57,17 @@ NAMES = st.sampled_from(["a", "b", "é", "a_b", "lvef"])
 fields_of = st.dictionaries(NAMES, st.sampled_from(SCALARS + LISTS), min_size=1, max_size=4)
 
 
+def required(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: (annotation, ...) for name, annotation in fields.items()}
+
+
 @st.composite
 def models(draw: st.DrawFn) -> type[BaseModel]:
-    inner = create_model("Inner", __base__=Strict, **{k: (v, ...) for k, v in draw(fields_of).items()})
+    inner = create_model("Inner", __base__=Strict, **required(draw(fields_of)))
     fields = draw(fields_of)
-    nested = draw(st.sampled_from([{}, {"inner": inner}, {"maybe": inner | None}]))
-    return create_model("Outer", __base__=Strict, **{k: (v, ...) for k, v in {**fields, **nested}.items()})
+    nested: dict[str, Any] = draw(st.sampled_from([{}, {"inner": inner}, {"maybe": inner | None}]))
+    outer: type[BaseModel] = create_model("Outer", __base__=Strict, **required({**fields, **nested}))
+    return outer
 
 
 def bind(model: type[BaseModel]) -> Plan:
@@ -88,7 +93,7 @@ def test_all_that_the_grammar_accepts_validates(model, data):
     assert len(text.encode()) <= grammar.longest
 
 
-def values(plan: Plan, data: st.DataObject) -> dict[str, Any]:
+def values(plan: Plan, data: st.DataObject) -> Any:
     """A valid object as the grammar writes it: labels for spans."""
 
     def group(node: Any) -> Any:
@@ -183,8 +188,9 @@ def test_the_longest_output_is_reached_and_never_passed(model):
     grammar = compile_grammar(plan)
     leaves = []
     for node in plan.form.leaves():
-        if hasattr(node, "labels"):
-            leaves.append([json.dumps([o.value for o in c]) for n in range(node.high + 1) for c in itertools.product(node.labels, repeat=n)])
+        if isinstance(node, Members):
+            lists = (c for n in range(node.high + 1) for c in itertools.product(node.labels, repeat=n))
+            leaves.append([json.dumps([option.value for option in c]) for c in lists])
         else:
             leaves.append([option.literal for option in node.options])
     names = list(model.model_fields)
@@ -197,7 +203,9 @@ def test_the_longest_output_is_reached_and_never_passed(model):
 
 
 def test_numbers_and_sentences_of_this_report_only():
-    model = create_model("M", __base__=Strict, ef=(Annotated[Measured, Measure("%", low=3, high=90)], ...))
+    model = create_model(
+        "M", __base__=Strict, **required({"ef": Annotated[Measured, Measure("%", low=3, high=90)]})
+    )
     regex = compile_grammar(bind(model)).regex
     assert re.fullmatch(regex, '{"ef":"45,5 %"}')
     assert re.fullmatch(regex, '{"ef":"not_stated"}')

@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-
 from extractor.engine.base import Ask, Chat
 from extractor.engine.remote import RemoteEngine
 from extractor.errors import EngineError
@@ -41,10 +40,16 @@ def start(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
         "--served-model-name", "tiny-random", "--host", "127.0.0.1", "--port", str(port), "--enforce-eager",
         "--max-model-len", "8192", "--enable-prompt-tokens-details", "--max-logprobs", "128",
     ]  # fmt: skip
-    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    environment = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     environment.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
     return process, f"http://127.0.0.1:{port}"
 
 
@@ -115,6 +120,7 @@ def test_reports_are_read_on_where_a_server_is_lost(servers):
     results = remote.extract(jobs)
     assert all(isinstance(result, Extraction) for result in results)
     for result in results:
+        assert isinstance(result, Extraction)
         CmrReportV1.model_validate_json(json.dumps(result.data))
     remote.engine.close()
 

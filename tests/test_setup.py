@@ -8,6 +8,7 @@ import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -25,7 +26,7 @@ def locked(name: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def project() -> dict:
+def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

@@ -28,7 +28,10 @@ def test_an_option_that_begins_another_is_closed_by_the_end_token():
 
 
 def test_probability_is_the_product_along_the_path():
-    logs = {(): {4: math.log(0.8), 6: math.log(0.2)}, (4,): {5: math.log(0.25), 8: math.log(0.75)}}
+    logs: dict[tuple[int, ...], dict[int, float]] = {
+        (): {4: math.log(0.8), 6: math.log(0.2)},
+        (4,): {5: math.log(0.25), 8: math.log(0.75)},
+    }
     assert probabilities([(4, 5), (4, 8), (6, 2)], END, logs) == pytest.approx((0.2, 0.6, 0.2))
 
 
@@ -36,7 +39,7 @@ def test_probability_is_the_product_along_the_path():
 @given(options_of_tokens, st.randoms(use_true_random=False))
 def test_probabilities_sum_to_one_whatever_the_options(options, random):
     places = branchings(options, END)
-    logs = {}
+    logs: dict[tuple[int, ...], dict[int, float]] = {}
     for place, tokens in places.items():
         weights = [random.random() + 1e-9 for _ in tokens]
         logs[place] = {t: math.log(w / sum(weights)) for t, w in zip(tokens, weights, strict=True)}
@@ -50,7 +53,7 @@ def test_probabilities_sum_to_one_whatever_the_options(options, random):
 
 
 def test_an_impossible_token_leaves_the_rest_whole():
-    logs = {(): {1: -math.inf, 2: math.log(0.5), 3: math.log(0.5)}}
+    logs: dict[tuple[int, ...], dict[int, float]] = {(): {1: -math.inf, 2: math.log(0.5), 3: math.log(0.5)}}
     chances = probabilities([(1,), (2,), (3,)], END, logs)
     assert chances == pytest.approx((0.0, 0.5, 0.5))
     assert all(a <= b for a, b in pairwise(chances))

@@ -8,6 +8,9 @@ from extractor.decode.reading import Reading
 from extractor.engine.base import Engine
 from extractor.result import Decode
 
-EXECUTORS: Mapping[Decode, Callable[[Engine, Sequence[Reading]], None]] = {"choice": choice, "grammar": grammar}
+EXECUTORS: Mapping[Decode, Callable[[Engine, Sequence[Reading]], None]] = {
+    "choice": choice,
+    "grammar": grammar,
+}
 
 __all__ = ["EXECUTORS", "Reading", "choice", "grammar"]

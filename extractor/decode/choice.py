@@ -22,7 +22,9 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
         asked = [(reading, question) for reading, question in now if not reading.settle(question)]
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
         for (reading, question), one in zip(asked, chances, strict=False):
-            reading.answers[question.path] = Answer(question.options[best(one)], question.options, one, "answered")
+            reading.answers[question.path] = Answer(
+                question.options[best(one)], question.options, one, "answered"
+            )
         for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
             reading.cite(question, one)
         cited = [(reading, question) for reading, question in now if reading.wants_evidence(question)]

@@ -65,7 +65,9 @@ class _Text:
     text: str = ""
     places: list[_Place] = field(default_factory=list)
 
-    def _pick(self, path: str, literals: Sequence[str], chosen: int, options: tuple[Option, ...] = ()) -> None:
+    def _pick(
+        self, path: str, literals: Sequence[str], chosen: int, options: tuple[Option, ...] = ()
+    ) -> None:
         self.places.append(_Place(path, self.text, tuple(literals), chosen, options))
         self.text += literals[chosen]
 
@@ -118,7 +120,12 @@ def _answer(reading: Reading, place: _Place, chances: tuple[float, ...]) -> None
 
 def _cite(engine: Engine, readings: Sequence[Reading], texts: Sequence[str]) -> None:
     """Ask for evidence after the finished object."""
-    pairs = [(r, q, t) for r, t in zip(readings, texts, strict=True) for q in r.plan.questions if r.wants_evidence(q)]
+    pairs = [
+        (r, q, t)
+        for r, t in zip(readings, texts, strict=True)
+        for q in r.plan.questions
+        if r.wants_evidence(q)
+    ]
     choices = []
     for reading, question, text in pairs:
         tail = reading.layout.evidence(question, reading.answers[question.path].option)

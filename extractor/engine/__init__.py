@@ -28,7 +28,13 @@ def open_engine(model: str | None = None, urls: Sequence[str] = ()) -> Engine:
 
     if model is not None and Path(model).is_dir():
         folder = Path(model)
-        return LocalEngine(folder, model=folder.name, weights_sha256=None, precision="auto", chat=_chat(entry(default_id()).template))
+        return LocalEngine(
+            folder,
+            model=folder.name,
+            weights_sha256=None,
+            precision="auto",
+            chat=_chat(entry(default_id()).template),
+        )
     weights = locate(model or default_id())
     return LocalEngine(
         weights.path,

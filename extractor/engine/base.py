@@ -7,7 +7,6 @@ from typing import Protocol
 
 from extractor.errors import EngineError
 
-
 MAX_LOGPROBS = 128
 """vLLM scores at most this many tokens of one ask; larger sets are scored in pieces."""
 
@@ -113,6 +112,8 @@ def normalise(logprobs: Sequence[float]) -> tuple[float, ...]:
     """
     top = max(logprobs)
     if not math.isfinite(top) or any(math.isnan(value) for value in logprobs):
-        raise EngineError("the model gave no probability to any option", code="decode_failed", fix="Verify the model.")
+        raise EngineError(
+            "the model gave no probability to any option", code="decode_failed", fix="Verify the model."
+        )
     total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
     return tuple(value - total for value in logprobs)

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extractor.engine.base import MAX_LOGPROBS, Ask, Chat, EngineInfo, Generated, Generation, Scores, normalise
+from extractor.engine.base import (
+    MAX_LOGPROBS,
+    Ask,
+    Chat,
+    EngineInfo,
+    Generated,
+    Generation,
+    Scores,
+    normalise,
+)
 from extractor.errors import EngineError
 
 if TYPE_CHECKING:
@@ -37,7 +46,7 @@ class LocalEngine:
         options: passed on to `vllm.LLM`, e.g. `load_format="dummy"` for a random model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what provenance must say of a model
         self,
         folder: Path,
         *,
@@ -51,8 +60,8 @@ class LocalEngine:
     ) -> None:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        import vllm  # noqa: PLC0415  takes many seconds and must see the environment above
-        from vllm.platforms import current_platform  # noqa: PLC0415
+        import vllm
+        from vllm.platforms import current_platform
 
         on_cpu = current_platform.is_cpu()
         settings: dict[str, Any] = {
@@ -101,31 +110,44 @@ class LocalEngine:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def score(self, asks: Sequence[Ask]) -> list[Scores]:
-        from vllm import SamplingParams  # noqa: PLC0415
+        from vllm import SamplingParams
 
         pieces = [(i, ask.options[k : k + MAX_LOGPROBS]) for i, ask in enumerate(asks) for k in _starts(ask)]
-        params = [SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=list(tokens)) for _, tokens in pieces]
+        params = [
+            SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=list(tokens))
+            for _, tokens in pieces
+        ]
         outputs = self._run([asks[i].prompt for i, _ in pieces], params)
         raw: list[dict[int, float]] = [{} for _ in asks]
         for (i, tokens), output in zip(pieces, outputs, strict=True):
             found = output.outputs[0].logprobs[0]
             raw[i] |= {token: found[token].logprob for token in tokens}
-        counts = {i: (len(output.prompt_token_ids), output.num_cached_tokens or 0) for (i, _), output in zip(pieces, outputs, strict=True)}
+        counts = {
+            i: (len(output.prompt_token_ids), output.num_cached_tokens or 0)
+            for (i, _), output in zip(pieces, outputs, strict=True)
+        }
         return [Scores(normalise([raw[i][t] for t in ask.options]), *counts[i]) for i, ask in enumerate(asks)]
 
     def generate(self, jobs: Sequence[Generation]) -> list[Generated]:
-        from vllm import SamplingParams  # noqa: PLC0415
-        from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
 
         params = [
             SamplingParams(
-                max_tokens=job.max_tokens, temperature=0, structured_outputs=StructuredOutputsParams(regex=job.grammar)
+                max_tokens=job.max_tokens,
+                temperature=0,
+                structured_outputs=StructuredOutputsParams(regex=job.grammar),
             )
             for job in jobs
         ]
         outputs = self._run([job.prompt for job in jobs], params)
         return [
-            Generated(o.outputs[0].text, len(o.prompt_token_ids), o.num_cached_tokens or 0, len(o.outputs[0].token_ids))
+            Generated(
+                o.outputs[0].text,
+                len(o.prompt_token_ids),
+                o.num_cached_tokens or 0,
+                len(o.outputs[0].token_ids),
+            )
             for o in outputs
         ]
 
@@ -133,14 +155,18 @@ class LocalEngine:
         if not prompts:
             return []
         try:
-            return self._llm.generate([{"prompt_token_ids": list(p)} for p in prompts], params, use_tqdm=False)
+            outputs: list[Any] = self._llm.generate(
+                [{"prompt_token_ids": list(p)} for p in prompts], params, use_tqdm=False
+            )
         except (ValueError, RuntimeError) as error:
             # vLLM's message may quote the prompt: only its type may leave.
-            raise EngineError(f"vLLM failed ({type(error).__name__})", code="engine_failed", fix="Retry.") from None
+            raise EngineError(
+                f"vLLM failed ({type(error).__name__})", code="engine_failed", fix="Retry."
+            ) from None
+        return outputs
 
     def close(self) -> None:
-        engine_core = self._llm.llm_engine.engine_core
-        engine_core.shutdown()
+        self._llm.llm_engine.engine_core.shutdown()
 
 
 def _starts(ask: Ask) -> range:

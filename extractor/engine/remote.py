@@ -7,7 +7,16 @@ from typing import Any
 
 import httpx
 
-from extractor.engine.base import MAX_LOGPROBS, Ask, Chat, EngineInfo, Generated, Generation, Scores, normalise
+from extractor.engine.base import (
+    MAX_LOGPROBS,
+    Ask,
+    Chat,
+    EngineInfo,
+    Generated,
+    Generation,
+    Scores,
+    normalise,
+)
 from extractor.errors import EngineError
 
 CONCURRENCY = 64
@@ -27,7 +36,9 @@ class RemoteEngine:
         EngineError: no server answers (`engine_unreachable`), or they serve another model (`engine_wrong_model`).
     """
 
-    def __init__(self, urls: Sequence[str], *, model: str, names: Sequence[str], chat: Chat, timeout: float = 600) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, model: str, names: Sequence[str], chat: Chat, timeout: float = 600
+    ) -> None:
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=5), limits=httpx.Limits(max_connections=CONCURRENCY)
         )
@@ -115,7 +126,9 @@ class RemoteEngine:
                 return answer.json()
             said = f"{url}{path} answered {answer.status_code}"
             if answer.is_client_error:
-                raise EngineError(said, code="engine_refused", fix="Check the server's version, model and context length.")
+                raise EngineError(
+                    said, code="engine_refused", fix="Check the server's version, model and context length."
+                )
         raise EngineError(said, code="engine_unreachable", fix="Start vLLM there, or correct --url.")
 
     def close(self) -> None:
