@@ -178,9 +178,10 @@ def report(bench: Bench, where: str, *, outlines: bool) -> str:
     usage = [result.usage for _, (result,) in alone]
     tokens = [len(bench.engine.encode(text)) for text in bench.reports]
     info = bench.extractor.info
+    machine = f"{datetime.now(UTC).date()}, {cpu()}, {os.cpu_count()} cores"
+    engine = f"{info.model} {info.precision}, {info.engine}, `{SCHEMA}`"
     lines = [
-        f"{datetime.now(UTC).date()}, {cpu()}, {os.cpu_count()} cores; {info.model} {info.precision}, {info.engine}; "
-        f"`{SCHEMA}`; n = {n} reports ({where}), {min(tokens)} to {max(tokens)} tokens.",
+        f"{machine}; {engine}; n = {n} reports ({where}), {min(tokens)} to {max(tokens)} tokens.",
         "",
         "| | one report alone, s (mean) | batch, s a report |",
         "|---|---|---|",
@@ -199,17 +200,11 @@ def report(bench: Bench, where: str, *, outlines: bool) -> str:
         ratios.append(
             f"| Outlines / `choice` | {ratio_interval(theirs, ours)} | {theirs_batch / batch:.2f} |"
         )
-    computed = [use.prompt_tokens - use.cached_tokens for use in usage]
-    return "\n".join(
-        [
-            *lines,
-            *ratios,
-            "",
-            f"Tokens computed for a report in `choice`: {statistics.fmean(computed):.0f} on average (the report alone "
-            f"has {statistics.fmean(tokens):.0f}), {statistics.fmean(u.cached_tokens for u in usage):.0f} from the cache.",
-            f"Memory with the model loaded and used: {after}.",
-        ]
-    )
+    computed = statistics.fmean(use.prompt_tokens - use.cached_tokens for use in usage)
+    cached = statistics.fmean(use.cached_tokens for use in usage)
+    own = statistics.fmean(tokens)
+    work = f"Tokens a report in `choice`: {computed:.0f} computed ({own:.0f} are the report's), {cached:.0f} cached."
+    return "\n".join([*lines, *ratios, "", work, f"Memory with the model loaded and used: {after}."])
 
 
 def cpu() -> str:

@@ -53,7 +53,7 @@ class Wanted:
 def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tuple[Quantity, ...]]:
     """Return every field's options, best first. The order is only meant for ties.
 
-    Numbers of an earlier study come last. The same text printed twice is two options with different spans.
+    The same text printed twice is two options with different spans.
     Raises `SchemaError` (code `unit_unknown`) where a measure's unit isn't known to `extractor.units`.
     """
     fields = [_Field(name, wanted, _unit(name, wanted.measure)) for name, wanted in measures.items()]
@@ -71,18 +71,11 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
     units = {field.name: field.unit for field in fields} | {_OTHER: ""}
     claims = Claims(report, terms, units, frozenset({*values, *others})).all()
     named = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name != _OTHER}
-    others &= {key for key, claim in claims.items() if claim.rank is Rank.NAMED}
     nobodys = [i for i in sorted({i for i, _ in values}) if i not in named]
     options: dict[str, tuple[Quantity, ...]] = {}
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
-        free = [
-            i
-            for i in nobodys
-            if (i, field.name) in values
-            and field.takes_unnamed(report.numbers, i)
-            and not (field.wanted.terms and (i, _OTHER) in others)
-        ]
+        free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
         order = _ordered(report.numbers, own, free)
         options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
     return options
@@ -119,13 +112,9 @@ class _Field:
             else None
         )
 
-    def takes_unnamed(self, numbers: Sequence[Number], i: int) -> bool:
-        """Say whether a fitting number that no term names may answer this field."""
-        if numbers[i].unit is None and (self.unit != "ratio" or self.wanted.terms):
-            return False
-        # "31 x 7 mm" is the size of something that would have been named.
-        sized = numbers[i].link == "size" or (i > 0 and numbers[i - 1].link == "size")
-        return not (sized and self.wanted.terms)
+    def takes_unnamed(self, number: Number) -> bool:
+        """Say whether a fitting number that no term names may answer this field: only where it has no terms."""
+        return not self.wanted.terms and (number.unit is not None or self.unit == "ratio")
 
     def quantity(self, number: Number, value: float) -> Quantity:
         return Quantity(
@@ -141,6 +130,8 @@ def _ordered(numbers: Sequence[Number], own: Mapping[int, Claim], nobodys: Seque
         ranks = {i: rank for i, rank in ranks.items() if rank[0] is not Rank.OTHER_SIDE}
     else:
         ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | ranks
+    current = {i: rank for i, rank in ranks.items() if not numbers[i].is_prior}
+    ranks = current or ranks
     return sorted(
         ranks, key=lambda i: (numbers[i].is_prior, ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
     )

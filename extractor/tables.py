@@ -38,11 +38,16 @@ class Tables:
         self._cells: list[Cell] = []
         block: list[list[Span]] = []
         kind = -1
-        for start, end in [*lines(text), (len(text), len(text))]:
-            if block and start < end and _RULE.fullmatch(text, start, end):
+        blank = False
+        for start, end in lines(text):
+            if block and _RULE.fullmatch(text, start, end):
+                blank = blank or not text[start:end].strip()
                 continue
             found, row = _row(text, start, end)
-            if found != kind or not row:
+            # A table goes on behind a blank line, unless what stands there is a heading of its own.
+            new = blank and not any(character.isdigit() for character in text[start:end])
+            blank = False
+            if found != kind or not row or new:
                 self._close(block)
                 block, kind = [], found
             if row:

@@ -141,9 +141,9 @@ LGE: linear mid-wall septal, 4% of LV mass, segments 2 and 3. Pericardial effusi
 
 def test_an_english_report() -> None:
     assert options(ENGLISH) == {
-        "lvef": [25, 52, 52],
+        "lvef": [25],
         "rvef": [41],
-        "lvedv": [287, 170],
+        "lvedv": [287],
         "lvedvi": [142],
         "lvesv": [215],
         "rvedv": [210],
@@ -175,13 +175,21 @@ def test_the_same_text_twice_is_two_options() -> None:
     "text",
     ["LVEF 38 % previously, 45 % now", "LVEF improved from 38 % to 45 %", "LVEF zuvor 38 %, jetzt 45 %"],
 )
-def test_an_earlier_study_comes_last(text: str) -> None:
-    assert options(text)["lvef"] == [45, 38]
+def test_an_earlier_study_is_no_option_beside_a_current_number(text: str) -> None:
+    assert options(text)["lvef"] == [45]
 
 
-def test_an_unnamed_number_goes_to_every_field_it_fits_that_has_none() -> None:
-    found = options("LVEF 45 %. The chamber measured 180 ml.")
-    assert found == {"lvef": [45], "lvedv": [180], "lvesv": [180], "rvedv": [180], "rvesv": [180]}
+def test_an_earlier_study_alone_stays_an_option() -> None:
+    assert options("LVEF 38 % previously.")["lvef"] == [38]
+
+
+def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
+    table = "VOLUMES     Current    Previous\nLVEF        45 %       38 %\n\nRVEF        50 %       44 %\n"
+    assert options(table) == {"lvef": [45], "rvef": [50]}
+
+
+def test_an_unnamed_number_is_no_option_for_a_field_that_has_names() -> None:
+    assert options("LVEF 45 %. The chamber measured 180 ml, the stenosis 70 %.") == {"lvef": [45]}
 
 
 def test_a_bare_term_under_a_mere_mention_of_the_right_ventricle_is_offered_to_both() -> None:

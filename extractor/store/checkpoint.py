@@ -79,11 +79,12 @@ def _run(shelf: Shelf, advance: Advance) -> None:
         return
     if "No space left" in said:
         raise disk_full(f"The disk of {shelf.root} became full.")
-    memory = child.returncode < 0
+    killed = child.returncode < 0
+    reason = "the converter was killed" if killed else (said.splitlines() or ["it gave no reason"])[-1][:200]
     raise StoreError(
-        f"The weights could not be converted: {'the converter was killed' if memory else said[-200:]}.",
+        f"The weights could not be converted: {reason}.",
         code="weights_conversion_failed",
-        fix="Free some memory (3 GiB are enough), then pull again." if memory else None,
+        fix="Free some memory (3 GiB are enough), then pull again." if killed else None,
     )
 
 
@@ -91,4 +92,5 @@ def _environment() -> dict[str, str]:
     """The child needs no GPU and no network, and must find this very package."""
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+    return {**os.environ, **quiet, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}

@@ -11,7 +11,6 @@ size. Only elementwise float32 arithmetic of numpy is used, so the bytes are the
 
 import json
 import math
-import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +102,6 @@ def _layout(tensors: list[Tensor]) -> tuple[bytes, dict[str, int]]:
 
 def write_settings(settings: dict[str, Any], source: Path, folder: Path) -> None:
     """Write configuration, tokenizer and chat template; transformers reads the last two from the GGUF file."""
-    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1")
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
     config = AutoConfig.for_model(**settings)
