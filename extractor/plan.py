@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from extractor.candidates import Wanted, candidates
 from extractor.errors import EngineError
 from extractor.report import Report, Sentence
+from extractor.terms import compiled
 from schemas.fields import NOT_STATED, Evidence, Measure, Quantity
 
 Kind = Literal["category", "member", "quantity", "evidence", "presence"]
@@ -104,7 +105,7 @@ class Form:
     ) -> "Plan":
         """Close every question over this report (or over a part of its sentences).
 
-        `terms` gives, for each measurement's path, the words by which reports name it.
+        `terms` gives, for a field's path, the words by which reports speak of it.
         """
         sentences = tuple(report.sentences if part is None else part)
         wanted = {
@@ -114,7 +115,7 @@ class Form:
         }
         numbers = candidates(report, wanted) if wanted else {}
         first = report.sentences.index(sentences[0])
-        return Plan(self, report, sentences, first, dict(_bound(self, sentences, first, numbers)))
+        return Plan(self, report, sentences, first, terms, dict(_bound(self, sentences, first, numbers)))
 
 
 def _walk(group: Group) -> Iterator[Leaf | Members]:
@@ -212,6 +213,7 @@ class Plan:
     report: Report
     sentences: tuple[Sentence, ...]
     first: int
+    terms: Mapping[str, Sequence[str]]
     supplied: Mapping[str, tuple[Option, ...]]
     questions: tuple[Question, ...] = field(init=False)
 
@@ -238,6 +240,12 @@ class Plan:
                 yield Question(
                     node.path, options, node, node.otherwise or options[-1], own, stages[node.path]
                 )
+
+    def sources(self, path: str) -> tuple[int, ...]:
+        """Which of `sentences` may be evidence for a field: those with a term of it, or all where none has."""
+        everywhere = tuple(range(len(self.sentences)))
+        finder = compiled(((path, tuple(self.terms.get(path, ()))),))
+        return tuple(i for i in everywhere if finder.mentioned(self.sentences[i].text)) or everywhere
 
     def sentence_of(self, value: Any) -> Evidence | None:
         """The sentence in which a quantity stands; None for anything that has no span in the report."""

@@ -44,7 +44,7 @@ class PromptBook:
 
     @cached_property
     def terms(self) -> dict[str, tuple[str, ...]]:
-        """For each measurement's path, the words by which reports name it."""
+        """For a field's path, the words by which reports speak of it, in any language."""
         return {path: tuple(entry.get("terms", ())) for path, entry in self._fields.items()}
 
     @property

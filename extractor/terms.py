@@ -78,6 +78,10 @@ class Terms:
                 yield self._mention(lower, free, i, i + length, fields)
             i += length or 1
 
+    def mentioned(self, text: str) -> bool:
+        """Whether a text holds any of the terms."""
+        return next(self.find(fold(text).lower, []), None) is not None
+
     def _longest(
         self, lower: str, tokens: list[tuple[str, int, int] | None], i: int
     ) -> tuple[int, list[str]]:

@@ -331,8 +331,10 @@ def _ready(client: httpx.Client) -> None:
     end = time.monotonic() + 240
     while time.monotonic() < end:
         try:
-            if client.get("/health/ready").status_code == 200:
+            answer = client.get("/health/ready")
+            if answer.status_code == 200:
                 return
+            assert answer.json()["code"] == "model_loading", answer.text
         except httpx.TransportError:
             pass
         time.sleep(0.2)

@@ -39,7 +39,7 @@ def _cue(reading: Reading, question: Question) -> Choice:
 
 def _evidence(reading: Reading, question: Question) -> Choice:
     tail = reading.layout.evidence(question, reading.answers[question.path].option)
-    return Choice(reading, reading.base + tail, reading.sentence_options())
+    return Choice(reading, reading.base + tail, reading.source_options(question))
 
 
 def _close_lists(reading: Reading) -> None:

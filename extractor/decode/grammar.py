@@ -130,6 +130,6 @@ def _cite(engine: Engine, readings: Sequence[Reading], texts: Sequence[str]) -> 
     for reading, question, text in pairs:
         tail = reading.layout.evidence(question, reading.answers[question.path].option)
         prompt = reading.base + reading.layout.literal(text + "\n") + tail
-        choices.append(Choice(reading, prompt, reading.sentence_options()))
+        choices.append(Choice(reading, prompt, reading.source_options(question)))
     for (reading, question, _), chances in zip(pairs, score(engine, choices), strict=True):
         reading.cite(question, chances)

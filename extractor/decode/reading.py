@@ -42,13 +42,15 @@ class Reading:
         asked = isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
         return asked and answer is not None and answer.status != "implied" and answer.option.stated
 
-    def sentence_options(self) -> tuple[Tokens, ...]:
+    def source_options(self, question: Question) -> tuple[Tokens, ...]:
+        """The letters of the sentences that may be evidence, as they continue a cue."""
         count = len(self.plan.sentences)
-        return tuple(self.layout.option(sentence_id(index, count)) for index in range(count))
+        sources = self.plan.sources(question.leaf.path)
+        return tuple(self.layout.option(sentence_id(index, count)) for index in sources)
 
     def cite(self, question: Question, chances: Sequence[float]) -> None:
-        """Take the likeliest sentence as the evidence for an answer."""
-        index = best(chances)
+        """Take the likeliest of the sentences that may be evidence."""
+        index = self.plan.sources(question.leaf.path)[best(chances)]
         self.evidence[question.path] = evidence(self.plan.first + index, self.plan.sentences[index])
 
 

@@ -20,6 +20,7 @@ def fetch(entry: Entry, gguf: File, shelf: Shelf, progress: Progress) -> Path:
     source: somebody should know.
     """
     if shelf.source.is_file() and shelf.source.stat().st_size == gguf.size:
+        _clear(shelf)  # an earlier pull may have been killed before it did
         return shelf.source
     reasons = []
     for source in entry.sources:
@@ -49,9 +50,7 @@ def _admit(partial: Path, gguf: File, shelf: Shelf, progress: Progress) -> None:
         right = partial.stat().st_size == gguf.size and cache.sha256(partial, advance) == gguf.sha256
     if right:
         cache.publish(partial, shelf.source)
-    for leftover in (shelf.root / "joined.partial", *shelf.root.glob("hub-*.partial")):
-        leftover.unlink(missing_ok=True)
-    shutil.rmtree(shelf.parts, ignore_errors=True)
+    _clear(shelf)
     if not right:
         raise StoreError(
             f"The downloaded weights are not the file that this release pins (sha256 {gguf.sha256}); "
@@ -59,3 +58,10 @@ def _admit(partial: Path, gguf: File, shelf: Shelf, progress: Progress) -> None:
             code="weights_hash_mismatch",
             fix="Check which index, mirror or proxy the download went through, then pull again.",
         )
+
+
+def _clear(shelf: Shelf) -> None:
+    """Delete what a download leaves behind."""
+    for leftover in (shelf.root / "joined.partial", *shelf.root.glob("hub-*.partial")):
+        leftover.unlink(missing_ok=True)
+    shutil.rmtree(shelf.parts, ignore_errors=True)
