@@ -5,11 +5,16 @@ import tomllib
 from collections.abc import Iterator
 from enum import StrEnum
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from extractor.folding import fold
+from extractor.report import Report
+from extractor.terms import Terms
+from schemas.cmr_report_v1 import Findings
 from schemas.fields import Measure
 from schemas.registry import all_versions, get
 
@@ -17,6 +22,9 @@ REFS = [entry.ref for entry in all_versions()]
 LISTED = [
     ("cmr-report@1", "measurements." + name) for name in ("lvef", "rvef", "lvedvi", "t2_star", "native_t1")
 ]
+
+FINDINGS = ["findings." + name for name in Findings.model_fields]
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -31,6 +39,15 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any,
             yield from leaves(kind, f"{prefix}{name}.")
         else:
             yield prefix + name, kind, info.metadata
+
+
+def gold() -> list[dict[str, str]]:
+    """The table of examples/README.md, a row a report."""
+    lines = (EXAMPLES / "README.md").read_text("utf-8").splitlines()
+    head, _, *rows = (
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")
+    )
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def words(text: str) -> int:
@@ -71,16 +88,36 @@ def test_cues_are_short_and_unique_in_their_schema(ref: str) -> None:
 
 
 @pytest.mark.parametrize("ref", REFS)
-def test_measurements_alone_have_terms_and_none_is_empty_or_repeated(ref: str) -> None:
+def test_measurements_and_findings_have_terms_and_none_is_empty_or_repeated(ref: str) -> None:
     prompt = load(ref)
     for path, _, marks in leaves(get(ref).model):
         field = prompt["fields"][path]
-        measured = any(isinstance(mark, Measure) for mark in marks)
-        assert set(field) == {"cue", "meaning"} | ({"terms"} if measured else set()), path
+        named = path.startswith("findings.") or any(isinstance(mark, Measure) for mark in marks)
+        assert set(field) == {"cue", "meaning"} | ({"terms"} if named else set()), path
         terms = [term.casefold() for term in field.get("terms", [])]
         assert len(set(terms)) == len(terms), path
         assert all(term and term == term.strip() for term in terms), path
-        assert bool(terms) == measured, path
+        assert bool(terms) == named, path
+
+
+@pytest.mark.parametrize("path", FINDINGS)
+def test_no_term_of_a_finding_is_needless(path: str) -> None:
+    """One word of a sentence is enough, so a longer term that holds a shorter one finds nothing more."""
+    terms = load("cmr-report@1")["fields"][path]["terms"]
+    for i, term in enumerate(terms):
+        others = Terms({path: tuple(terms[:i] + terms[i + 1 :])})
+        assert not any(others.find(fold(term).lower, [])), term
+
+
+@pytest.mark.parametrize("row", gold(), ids=lambda row: row["report"])
+def test_the_terms_of_a_finding_narrow_the_examples_sentences_without_losing_it(row: dict[str, str]) -> None:
+    report = Report.parse((EXAMPLES / row["report"]).read_text("utf-8"))
+    named = ", ".join(row[answer] for answer in ("present", "absent", "uncertain")).split(", ")
+    paths = ["findings." + name for name in named if name]
+    for path in [*paths, "findings.lge_pattern"] if row["LGE pattern"] else paths:
+        terms = Terms({path: tuple(load("cmr-report@1")["fields"][path]["terms"])})
+        found = [s for s in report.sentences if any(terms.find(fold(s.text).lower, []))]
+        assert 1 <= len(found) <= max(2, len(report.sentences) // 4), path
 
 
 @pytest.mark.parametrize(("ref", "path"), LISTED)
@@ -115,7 +152,11 @@ def test_reports_own_words_find_their_field_in_three_languages() -> None:
         "rvesvi": {"RVESVi", "RVESV/KOF", "volumen telesistólico indexado"},
         "max_wall_thickness": {"maximum wall thickness", "maximale Wanddicke", "grosor parietal máximo"},
         "native_t1": {"native T1", "natives T1", "T1 nativo"},
-        "lge_extent": {"of LV mass", "der LV-Masse", "de la masa del VI"},
+        "lvedvi": {"IVTDVI"},
+        "lvesvi": {"IVTSVI"},
+        "rvedvi": {"IVTDVD"},
+        "lv_mass_index": {"IMVI"},
+        "lge_extent": {"of LV mass", "der LV-Masse", "de la masa del VI", "captación"},
     }
     for name, terms in expected.items():
         assert terms <= set(fields[f"measurements.{name}"]["terms"]), name
