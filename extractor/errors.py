@@ -28,7 +28,7 @@ class ExtractorError(Exception):
 
     def __init__(self, detail: str, *, code: str, field: str | None = None, fix: str | None = None) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail if detail.endswith(".") else f"{detail}."
         self.code = code
         self.field = field
         self.fix = fix

@@ -41,7 +41,7 @@ class Grammar:
         """
         if not re.fullmatch(self.regex, text):
             raise EngineError(
-                "the model's text is not in the grammar", code="decode_failed", fix="Retry the report."
+                "The model's text is not in the grammar.", code="decode_failed", fix="Retry the report."
             )
         return dict(_read(self.plan, self.plan.form.root, json.loads(text)))
 

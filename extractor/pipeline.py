@@ -74,8 +74,9 @@ class Extractor:
             SchemaError: the model cannot become closed questions, or leaves no room for a report.
             EngineError: the engine could not answer.
         """
-        self.extract([Job("No findings.", schema, decode)])
-        self._layout(schema, decode)
+        (outcome,) = self.extract([Job("No findings.", schema, decode)])
+        if isinstance(outcome, ExtractorError):
+            raise outcome
 
     def extract(self, jobs: Sequence[Job]) -> list[Extraction | ExtractorError]:
         """Answer every job in order; a job that failed is an error in its own place, the others still answer."""

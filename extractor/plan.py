@@ -115,7 +115,9 @@ class Form:
         }
         numbers = candidates(report, wanted) if wanted else {}
         first = report.sentences.index(sentences[0])
-        return Plan(self, report, sentences, first, terms, dict(_bound(self, sentences, first, numbers)))
+        spoken_of = _spoken_of(self, sentences, terms)
+        supplied = _silent(self, spoken_of) | dict(_spans(self, sentences, first, numbers))
+        return Plan(self, report, sentences, first, spoken_of, supplied)
 
 
 def _walk(group: Group) -> Iterator[Leaf | Members]:
@@ -128,10 +130,40 @@ def _walk(group: Group) -> Iterator[Leaf | Members]:
             yield node
 
 
-def _bound(
+def _spoken_of(
+    form: Form, sentences: Sequence[Sentence], terms: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[int, ...]]:
+    """For each category that has terms, the sentences (by index) that hold one of them."""
+    finders = {
+        leaf.path: compiled(((leaf.path, tuple(terms[leaf.path])),))
+        for leaf in form.leaves()
+        if isinstance(leaf, Leaf) and leaf.kind == "category" and terms.get(leaf.path)
+    }
+    return {
+        path: tuple(i for i, sentence in enumerate(sentences) if finder.mentioned(sentence.text))
+        for path, finder in finders.items()
+    }
+
+
+def _silent(form: Form, spoken_of: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Option, ...]]:
+    """Close the fields that no sentence speaks of to `not_stated`, as a measurement without a number is.
+
+    Where nothing at all is spoken of, the report is in a language that the terms do not know: all stay open.
+    """
+    if not any(spoken_of.values()):
+        return {}
+    unstated = {
+        leaf.path: tuple(option for option in leaf.options if not option.stated)
+        for leaf in form.leaves()
+        if isinstance(leaf, Leaf) and spoken_of.get(leaf.path) == ()
+    }
+    return {path: options for path, options in unstated.items() if options}
+
+
+def _spans(
     form: Form, sentences: Sequence[Sentence], first: int, numbers: Mapping[str, Sequence[Quantity]]
 ) -> Iterator[tuple[str, tuple[Option, ...]]]:
-    """Yield the options that this report supplies, by path."""
+    """Yield the options that are spans of this report, by path."""
     for leaf in form.leaves():
         if isinstance(leaf, Members) or leaf.kind not in ("quantity", "evidence"):
             continue
@@ -140,9 +172,10 @@ def _bound(
             found = [(ids[i], evidence(first + i, s).model_dump()) for i, s in enumerate(sentences)]
         else:
             start, end = sentences[0].start, sentences[-1].end
-            found = [
-                (q.text, q.model_dump()) for q in numbers[leaf.path] if start <= q.start and q.end <= end
-            ]
+            inside = [q for q in numbers[leaf.path] if start <= q.start and q.end <= end]
+            # "35 %" and later "35%" are one answer; its best place comes first.
+            same = {q.value: q for q in reversed(inside)}
+            found = [(q.text, q.model_dump()) for q in inside if same[q.value] is q]
         unique = {label: Option(label, value) for label, value in reversed(found)}
         yield leaf.path, (*reversed(unique.values()), *leaf.options)
 
@@ -213,7 +246,7 @@ class Plan:
     report: Report
     sentences: tuple[Sentence, ...]
     first: int
-    terms: Mapping[str, Sequence[str]]
+    spoken_of: Mapping[str, tuple[int, ...]]
     supplied: Mapping[str, tuple[Option, ...]]
     questions: tuple[Question, ...] = field(init=False)
 
@@ -242,10 +275,8 @@ class Plan:
                 )
 
     def sources(self, path: str) -> tuple[int, ...]:
-        """Which of `sentences` may be evidence for a field: those with a term of it, or all where none has."""
-        everywhere = tuple(range(len(self.sentences)))
-        finder = compiled(((path, tuple(self.terms.get(path, ()))),))
-        return tuple(i for i in everywhere if finder.mentioned(self.sentences[i].text)) or everywhere
+        """Which of `sentences` may be evidence for a field: those that speak of it, or all where none does."""
+        return self.spoken_of.get(path) or tuple(range(len(self.sentences)))
 
     def sentence_of(self, value: Any) -> Evidence | None:
         """The sentence in which a quantity stands; None for anything that has no span in the report."""

@@ -20,6 +20,8 @@ from extractor.report import Sentence
 from extractor.result import Decode
 
 BASE = "extract@1"
+LINE = 400
+"""Labels whose meanings take more characters than this are listed one a line."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class PromptBook:
     def meaning(self, path: str, form: Form) -> str:
         return str(self._fields.get(path, {}).get("meaning") or _description(form, path))
 
+    def word(self, leaf: Leaf | Members, label: str) -> str:
+        """How a label is said to the model in `choice`: a code such as "dcm" is no word of a report."""
+        return str(self.own.get("words", {}).get(leaf.labels_of or "", {}).get(label, label))
+
     def labels(self, leaf: Leaf | Members) -> Mapping[str, str]:
         """The meaning of each label: the field's own where given, else its enum's."""
         shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
@@ -84,7 +90,9 @@ def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
     """Everything that is the same for all reports: instructions, then fields grouped by what may be answered."""
     groups: dict[str, list[Leaf | Members]] = {}
     for leaf in form.leaves():
-        groups.setdefault(_answers(leaf, book), []).append(leaf)
+        # Behind the report, "LVEF: " says enough, and each word here is read again with every report.
+        if not (decode == "choice" and isinstance(leaf, Leaf) and leaf.kind == "quantity"):
+            groups.setdefault(_answers(leaf, book, decode), []).append(leaf)
     pieces = [str(book.base["instructions"]).strip()]
     if decode == "grammar":
         pieces.append(str(book.base["grammar_instructions"]).strip())
@@ -98,15 +106,18 @@ def system_text(form: Form, book: PromptBook, decode: Decode) -> str:
     return "\n\n".join(pieces)
 
 
-def _answers(leaf: Leaf | Members, book: PromptBook) -> str:
+def _answers(leaf: Leaf | Members, book: PromptBook, decode: Decode) -> str:
     """What may be answered, as the heading of all fields that share it."""
     if isinstance(leaf, Leaf) and leaf.kind != "category":
         return str(book.base[f"{leaf.kind}_heading"])
-    options = leaf.labels if isinstance(leaf, Members) else leaf.options
     meanings = book.labels(leaf)
-    told = [f"{o.label} ({meanings[o.label]})" if o.label in meanings else o.label for o in _shown(options)]
-    heading = "member_heading" if isinstance(leaf, Members) else "category_heading"
-    return str(book.base[heading]).format(labels=", ".join(told))
+    told = []
+    for option in _shown(leaf.labels if isinstance(leaf, Members) else leaf.options):
+        word = book.word(leaf, option.label) if decode == "choice" else option.label
+        told.append(f"{word} ({meanings[option.label]})" if option.label in meanings else word)
+    long = sum(map(len, told)) > LINE
+    heading = str(book.base["member_heading" if isinstance(leaf, Members) else "category_heading"])
+    return heading.format(labels="\n" + "\n".join(told) if long else " " + ", ".join(told))
 
 
 def _shown(options: Sequence[Option]) -> Sequence[Option]:
@@ -156,8 +167,9 @@ class Layout:
         return before + body + pad * missing + end
 
     def cost(self, sentences: Sequence[Sentence]) -> list[int]:
-        """Tokens that each sentence takes on its line."""
-        return [len(self.engine.encode(f"AA: {neutral(sentence.text)}\n")) for sentence in sentences]
+        """Tokens that each sentence takes on its line at most; a letter of its id is at most one."""
+        letters = len(sentence_id(0, len(sentences)))
+        return [letters + len(self.engine.encode(f": {neutral(s.text)}\n")) for s in sentences]
 
     def open(self, plan: Plan) -> tuple[int, ...]:
         """The prompt up to where the model answers."""
@@ -174,12 +186,18 @@ class Layout:
         return f"{name} {member[1:-1]}" if member else name
 
     def evidence(self, question: Question, option: Option) -> tuple[int, ...]:
-        text = str(self.book.base["evidence_template"]).format(cue=self._name(question), label=option.label)
+        text = str(self.book.base["evidence_template"]).format(
+            cue=self._name(question), label=self.book.word(question.leaf, option.label)
+        )
         return self._encode(text)
 
-    def option(self, label: str) -> tuple[int, ...]:
+    def option(self, question: Question, option: Option) -> tuple[int, ...]:
         """An option as it continues a cue."""
-        return self._encode(f" {label}")
+        return self._encode(f" {self.book.word(question.leaf, option.label)}")
+
+    def letter(self, index: int, count: int) -> tuple[int, ...]:
+        """A sentence's id as it continues a cue for evidence."""
+        return self._encode(f" {sentence_id(index, count)}")
 
     def literal(self, text: str) -> tuple[int, ...]:
         """JSON text as it continues JSON text."""

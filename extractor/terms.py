@@ -140,7 +140,7 @@ def _side_of_field(field: str, terms: list[str]) -> Side | None:
     return "left" if left > right else "right"
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=512)
 def compiled(terms: tuple[tuple[str, tuple[str, ...]], ...]) -> Terms:
     """Return the trie of a schema's terms, built once."""
     return Terms(dict(terms))

@@ -145,7 +145,7 @@ def test_options_of_several_tokens_get_their_exact_probability(tiny_extractor):
     plan = layout.form.bind(Report.parse(REPORT), {})
     start = layout.open(plan) + layout.cue(plan.questions[0])
     end = engine.encode("\n")[-1]
-    paths = [layout.option(option.label) for option in plan.questions[0].options]
+    paths = [layout.option(plan.questions[0], option) for option in plan.questions[0].options]
     paths = [(*p, end) if any(q != p and q[: len(p)] == p for q in paths) else p for p in paths]
     expected = []
     for path in paths:

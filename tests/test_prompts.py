@@ -59,7 +59,7 @@ def test_a_prompt_names_its_schema_and_version(ref: str) -> None:
     prompt = load(ref)
     assert prompt["schema"] == ref
     assert prompt["version"] == 1
-    assert set(prompt) == {"schema", "version", "labels", "fields"}
+    assert set(prompt) == {"schema", "version", "words", "labels", "fields"}
 
 
 @pytest.mark.parametrize("ref", REFS)

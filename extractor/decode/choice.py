@@ -33,7 +33,7 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
 
 
 def _cue(reading: Reading, question: Question) -> Choice:
-    options = tuple(reading.layout.option(option.label) for option in question.options)
+    options = tuple(reading.layout.option(question, option) for option in question.options)
     return Choice(reading, reading.base + reading.layout.cue(question), options)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from extractor.engine.base import Ask, Engine
-from extractor.plan import Answer, Leaf, Plan, Question, evidence, sentence_id
+from extractor.plan import Answer, Leaf, Plan, Question, evidence
 from extractor.prompt import Layout
 from extractor.trie import Tokens, branchings, probabilities
 from schemas.fields import Evidence
@@ -46,7 +46,7 @@ class Reading:
         """The letters of the sentences that may be evidence, as they continue a cue."""
         count = len(self.plan.sentences)
         sources = self.plan.sources(question.leaf.path)
-        return tuple(self.layout.option(sentence_id(index, count)) for index in sources)
+        return tuple(self.layout.letter(index, count) for index in sources)
 
     def cite(self, question: Question, chances: Sequence[float]) -> None:
         """Take the likeliest of the sentences that may be evidence."""

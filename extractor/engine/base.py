@@ -113,7 +113,7 @@ def normalise(logprobs: Sequence[float]) -> tuple[float, ...]:
     top = max(logprobs)
     if not math.isfinite(top) or any(math.isnan(value) for value in logprobs):
         raise EngineError(
-            "the model gave no probability to any option", code="decode_failed", fix="Verify the model."
+            "The model gave no probability to any option.", code="decode_failed", fix="Verify the model."
         )
     total = top + math.log(math.fsum(math.exp(value - top) for value in logprobs))
     return tuple(value - total for value in logprobs)

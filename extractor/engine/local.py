@@ -81,7 +81,7 @@ class LocalEngine:
             self._llm: LLM = vllm.LLM(str(folder), **{**settings, **(options or {})})
         except (ValueError, RuntimeError, OSError) as error:
             raise EngineError(
-                f"the model could not be loaded ({type(error).__name__})",
+                f"The model could not be loaded ({type(error).__name__}).",
                 code="engine_start_failed",
                 fix="Check it with: extractor models verify; more detail with VLLM_LOGGING_LEVEL=INFO.",
             ) from error
@@ -161,7 +161,7 @@ class LocalEngine:
         except (ValueError, RuntimeError) as error:
             # vLLM's message may quote the prompt: only its type may leave.
             raise EngineError(
-                f"vLLM failed ({type(error).__name__})", code="engine_failed", fix="Retry."
+                f"vLLM failed ({type(error).__name__}).", code="engine_failed", fix="Retry."
             ) from None
         return outputs
 

@@ -48,7 +48,7 @@ class RemoteEngine:
         self._served = next((name for name in names if name in served), "")
         if not self._served:
             raise EngineError(
-                f"the server does not serve {model}",
+                f"The server does not serve {model}.",
                 code="engine_wrong_model",
                 fix=f"Name its model with --model, or start it with --served-model-name {model}.",
             )
@@ -94,7 +94,9 @@ class RemoteEngine:
             logprobs = [found[f"token_id:{token}"] for token in ask.options]
         except KeyError:
             raise EngineError(
-                "the server does not score given tokens", code="engine_too_old", fix="Use vLLM 0.32 or newer."
+                "The server does not score given tokens.",
+                code="engine_too_old",
+                fix="Use vLLM 0.32 or newer.",
             ) from None
         return Scores(normalise(logprobs), len(ask.prompt), _cached(answer))
 
@@ -129,7 +131,7 @@ class RemoteEngine:
                 raise EngineError(
                     said, code="engine_refused", fix="Check the server's version, model and context length."
                 )
-        raise EngineError(said, code="engine_unreachable", fix="Start vLLM there, or correct --url.")
+        raise EngineError(f"{said}.", code="engine_unreachable", fix="Start vLLM there, or correct --url.")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,89 @@
+"""How a report closes a schema's questions, and how lists are answered."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extractor.compile import compile_form
+from extractor.plan import Members, Option, Plan, likeliest_set, sentence_id
+from extractor.prompt import PromptBook
+from extractor.report import Report
+from schemas.cmr_report_v1 import CmrReportV1
+
+FORM = compile_form(CmrReportV1)
+TERMS = PromptBook.load("cmr-report@1").terms
+
+
+def bind(text: str) -> Plan:
+    return FORM.bind(Report.parse(text), TERMS)
+
+
+def labels(plan: Plan, path: str) -> list[str]:
+    return [option.label for option in next(q for q in plan.questions if q.path == path).options]
+
+
+STATUS = ["present", "absent", "uncertain", "not_stated"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LVEF 45 %. No LGE.", "lge"),
+        ("Kein Late Enhancement. Normale Pumpfunktion.", "lge"),
+        ("Sin realce tardío. Función normal.", "lge"),
+        ("Cine: no oedema, effusion or thrombus.", "thrombus"),
+    ],
+)
+def test_a_finding_that_the_report_speaks_of_is_asked_in_full(text, finding):
+    assert labels(bind(text), f"findings.{finding}") == STATUS
+
+
+@pytest.mark.parametrize("text", ["LVEF 45 %. No LGE.", "Kein Late Enhancement.", "Sin realce tardío."])
+def test_a_finding_that_nothing_speaks_of_is_not_stated(text):
+    assert labels(bind(text), "findings.thrombus") == ["not_stated"]
+
+
+def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
+    plan = bind("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
+    assert labels(plan, "findings.thrombus") == STATUS
+    assert labels(plan, "findings.lge") == STATUS
+
+
+def test_evidence_is_offered_where_the_report_speaks_of_the_finding():
+    plan = bind("The left ventricle is dilated. Septal LGE. No thrombus. LGE extent 5 %.")
+    assert plan.sources("findings.lge") == (1, 3)
+    assert plan.sources("findings.thrombus") == (2,)
+    assert plan.sources("diagnosis") == (0, 1, 2, 3)
+
+
+def test_equal_numbers_are_one_option_in_its_best_place():
+    plan = bind("LVEF 35 %. Conclusion: the LVEF is 35%.")
+    assert labels(plan, "measurements.lvef") == ["35 %", "not_stated"]
+
+
+@given(st.integers(1, 5000), st.data())
+def test_sentence_ids_differ_and_none_begins_another(count, data):
+    one, other = (data.draw(st.integers(0, count - 1)) for _ in range(2))
+    first, second = sentence_id(one, count), sentence_id(other, count)
+    assert (first == second) == (one == other)
+    assert len(first) == len(second)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5), st.data())
+def test_a_list_is_the_likeliest_set_of_an_allowed_size(chances, data):
+    low = data.draw(st.integers(0, len(chances)))
+    high = data.draw(st.integers(max(low, 1), len(chances) + 1))
+    node = Members("m", tuple(Option(str(i), i) for i in range(len(chances))), low, high)
+    answer = likeliest_set(node, chances)
+    sets = [
+        c
+        for n in range(low, min(high, len(chances)) + 1)
+        for c in itertools.combinations(range(len(chances)), n)
+    ]
+    weights = {c: math.prod(p if i in c else 1 - p for i, p in enumerate(chances)) for c in sets}
+    assert weights[tuple(answer.option.value)] == pytest.approx(max(weights.values()))
+    assert answer.chance == pytest.approx(weights[tuple(answer.option.value)] / sum(weights.values()))
