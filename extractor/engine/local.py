@@ -16,6 +16,7 @@ from extractor.engine.base import (
     Scores,
     normalise,
 )
+from extractor.engine.loopback import require_loopback
 from extractor.errors import EngineError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LocalEngine:
         adapter: str | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
+        require_loopback()
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import vllm
