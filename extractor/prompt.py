@@ -185,11 +185,8 @@ class Layout:
         member = question.path.removeprefix(question.leaf.path)
         return f"{name} {member[1:-1]}" if member else name
 
-    def evidence(self, question: Question, option: Option) -> tuple[int, ...]:
-        text = str(self.book.base["evidence_template"]).format(
-            cue=self._name(question), label=self.book.word(question.leaf, option.label)
-        )
-        return self._encode(text)
+    def evidence(self, question: Question) -> tuple[int, ...]:
+        return self._encode(str(self.book.base["evidence_template"]).format(cue=self._name(question)))
 
     def option(self, question: Question, option: Option) -> tuple[int, ...]:
         """An option as it continues a cue."""

@@ -56,7 +56,7 @@ def test_evidence_is_offered_where_the_report_speaks_of_the_finding():
     plan = bind("The left ventricle is dilated. Septal LGE. No thrombus. LGE extent 5 %.")
     assert plan.sources("findings.lge") == (1, 3)
     assert plan.sources("findings.thrombus") == (2,)
-    assert plan.sources("diagnosis") == (0, 1, 2, 3)
+    assert plan.sources("measurements.lvef") == (0, 1, 2, 3)
 
 
 def test_equal_numbers_are_one_option_in_its_best_place():

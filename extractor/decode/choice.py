@@ -10,16 +10,17 @@ from extractor.plan import Answer, Members, Question, likeliest_set
 def choice(engine: Engine, readings: Sequence[Reading]) -> None:
     """Answer every question of every reading in place, a stage at a time.
 
-    Evidence for a stage's answers is asked in the same batch as the next stage.
+    Which sentence speaks of a field is asked in the same batch as what it says: on a CPU one more batch costs more
+    than the few sentences that turn out not to be needed.
 
     Raises:
         EngineError: the engine could not answer.
     """
     last = max((question.stage for reading in readings for question in reading.plan.questions), default=0)
-    cited: list[tuple[Reading, Question]] = []
-    for stage in range(last + 2):
+    for stage in range(last + 1):
         now = [(r, q) for r in readings for q in r.plan.questions if q.stage == stage]
         asked = [(reading, question) for reading, question in now if not reading.settle(question)]
+        cited = [(reading, question) for reading, question in asked if reading.can_cite(question)]
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
         for (reading, question), one in zip(asked, chances, strict=False):
             reading.answers[question.path] = Answer(
@@ -27,7 +28,6 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
             )
         for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
             reading.cite(question, one)
-        cited = [(reading, question) for reading, question in now if reading.wants_evidence(question)]
     for reading in readings:
         _close_lists(reading)
 
@@ -38,8 +38,7 @@ def _cue(reading: Reading, question: Question) -> Choice:
 
 
 def _evidence(reading: Reading, question: Question) -> Choice:
-    tail = reading.layout.evidence(question, reading.answers[question.path].option)
-    return Choice(reading, reading.base + tail, reading.source_options(question))
+    return Choice(reading, reading.base + reading.layout.evidence(question), reading.source_options(question))
 
 
 def _close_lists(reading: Reading) -> None:

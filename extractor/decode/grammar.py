@@ -121,15 +121,14 @@ def _answer(reading: Reading, place: _Place, chances: tuple[float, ...]) -> None
 def _cite(engine: Engine, readings: Sequence[Reading], texts: Sequence[str]) -> None:
     """Ask for evidence after the finished object."""
     pairs = [
-        (r, q, t)
-        for r, t in zip(readings, texts, strict=True)
-        for q in r.plan.questions
-        if r.wants_evidence(q)
+        (reading, question, text)
+        for reading, text in zip(readings, texts, strict=True)
+        for question in reading.plan.questions
+        if reading.can_cite(question) and reading.stated(question)
     ]
     choices = []
     for reading, question, text in pairs:
-        tail = reading.layout.evidence(question, reading.answers[question.path].option)
-        prompt = reading.base + reading.layout.literal(text + "\n") + tail
+        prompt = reading.base + reading.layout.literal(text + "\n") + reading.layout.evidence(question)
         choices.append(Choice(reading, prompt, reading.source_options(question)))
     for (reading, question, _), chances in zip(pairs, score(engine, choices), strict=True):
         reading.cite(question, chances)

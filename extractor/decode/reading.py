@@ -36,11 +36,14 @@ class Reading:
             self.answers[question.path] = Answer.certain(question, question.options[0], "forced")
         return question.path in self.answers
 
-    def wants_evidence(self, question: Question) -> bool:
-        """Whether to look for the sentence behind an answer: a span is its own evidence, silence has none."""
+    def can_cite(self, question: Question) -> bool:
+        """Whether to look for a sentence that speaks of the field: a span is its own evidence, a list has many."""
+        return isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
+
+    def stated(self, question: Question) -> bool:
+        """Whether a question was answered with something that the report says."""
         answer = self.answers.get(question.path)
-        asked = isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
-        return asked and answer is not None and answer.status != "implied" and answer.option.stated
+        return answer is not None and answer.status != "implied" and answer.option.stated
 
     def source_options(self, question: Question) -> tuple[Tokens, ...]:
         """The letters of the sentences that may be evidence, as they continue a cue."""
@@ -49,7 +52,9 @@ class Reading:
         return tuple(self.layout.letter(index, count) for index in sources)
 
     def cite(self, question: Question, chances: Sequence[float]) -> None:
-        """Take the likeliest of the sentences that may be evidence."""
+        """Take the likeliest of the sentences that may be evidence, if there is anything to be evidence for."""
+        if not self.stated(question):
+            return
         index = self.plan.sources(question.leaf.path)[best(chances)]
         self.evidence[question.path] = evidence(self.plan.first + index, self.plan.sentences[index])
 
