@@ -23,6 +23,7 @@ from typing import Any
 from extractor.engine.local import LocalEngine
 from extractor.grammar import compile_grammar, json_schema
 from extractor.pipeline import Extractor, Job, open_extractor
+from extractor.plan import bind
 from extractor.prompt import report_lines, system_text
 from extractor.report import Report
 from extractor.result import Extraction
@@ -85,7 +86,7 @@ class Bench:
         model = outlines.from_vllm_offline(self.engine.llm)
         layout = self.extractor._layout(SCHEMA, "grammar")
         system = system_text(layout.form, layout.book, "grammar")
-        plans = [layout.form.bind(Report.parse(text), layout.book.terms) for text in batch]
+        plans = [bind(layout.form, Report.parse(text), layout.book.terms) for text in batch]
         chats = [
             [
                 {"role": "system", "content": system},

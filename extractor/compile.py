@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from extractor.errors import SchemaError
-from extractor.plan import NO, YES, Form, Gate, Group, Leaf, Members, Node, Option
+from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Node, Option
 from schemas.fields import NOT_STATED, Evidence, Measure, Quantity, When
 
 T = TypeVar("T")

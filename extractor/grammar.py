@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from outlines_core.json_schema import build_regex_from_schema
+from outlines.types import JsonSchema
+from outlines.types.dsl import to_regex
 
 from extractor.errors import EngineError, SchemaError
-from extractor.plan import Gate, Group, Leaf, Members, Node, Option, Plan, list_option
+from extractor.form import Gate, Group, Leaf, Members, Node, Option
+from extractor.lists import list_option
+from extractor.plan import Plan
 
 MAX_VARIANTS = 64
 """Gates multiply an object's variants in the grammar; more than this would make it unreadable and slow."""
@@ -49,7 +52,7 @@ class Grammar:
 def compile_grammar(plan: Plan) -> Grammar:
     """Compile a plan to its grammar. A few milliseconds; the schema is this report's, so it is not cached."""
     schema = json_schema(plan)
-    return Grammar(plan, build_regex_from_schema(json.dumps(schema), NO_WHITESPACE), _longest(schema))
+    return Grammar(plan, to_regex(JsonSchema(schema, whitespace_pattern=NO_WHITESPACE)), _longest(schema))
 
 
 def json_schema(plan: Plan) -> dict[str, Any]:

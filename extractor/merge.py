@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from extractor.decode import Reading
-from extractor.plan import Answer, Gate, Group, Leaf, Members, Node, list_answer
+from extractor.form import Gate, Group, Leaf, Members, Node
+from extractor.lists import list_answer
+from extractor.plan import Answer
 from schemas.fields import Evidence
 
 Answers = Mapping[str, Answer]

@@ -1,6 +1,6 @@
 """The main path: report in, `Extraction` out, many reports at a time on one engine.
 
-text ─ Report ─ Form.bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
+text ─ Report ─ bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,10 @@ from extractor.decode import EXECUTORS, Reading
 from extractor.engine import open_engine
 from extractor.engine.base import Engine, EngineInfo
 from extractor.errors import ExtractorError, NotFoundError, SchemaError
+from extractor.form import NO, Form
 from extractor.grammar import compile_grammar
 from extractor.merge import merge
-from extractor.plan import NO, Answer, Form, Plan
+from extractor.plan import Answer, Plan, bind
 from extractor.prompt import Layout, PromptBook, parts, report_lines
 from extractor.report import Report, Sentence
 from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
@@ -121,13 +122,15 @@ class Extractor:
         report = Report.parse(job.text)
         form, ref, book = self._form(job.schema)
         layout = self._layout(job.schema, job.decode)
-        pieces = self._parts(report, form, layout)
-        plans = tuple(form.bind(report, book.terms, piece) for piece in pieces)
+        whole = bind(form, report, book.terms)
+        pieces = self._parts(whole, layout)
+        several = len(pieces) > 1
+        plans = tuple(bind(form, report, book.terms, piece) for piece in pieces) if several else (whole,)
         return _Task(job, form, ref, layout, plans)
 
-    def _parts(self, report: Report, form: Form, layout: Layout) -> list[tuple[Sentence, ...]]:
-        """The whole report where it fits the context beside the longest possible output, else parts that do."""
-        whole = form.bind(report, layout.book.terms)
+    def _parts(self, whole: Plan, layout: Layout) -> list[tuple[Sentence, ...]]:
+        """All sentences where they fit the context beside the longest possible output, else parts that do."""
+        sentences = whole.sentences
         reserve = compile_grammar(whole).longest if layout.decode == "grammar" else 0
         room = self.info.context_length - len(layout.prefix) - reserve - layout.margin
         if room < layout.margin:
@@ -137,9 +140,9 @@ class Extractor:
                 field=str(layout.form.model.__name__),
                 fix="Split the schema, or use a longer context.",
             )
-        if len(self.engine.encode(report_lines(report.sentences))) <= room:
-            return [report.sentences]
-        return list(parts(report.sentences, layout.cost(report.sentences), room))
+        if len(self.engine.encode(report_lines(sentences))) <= room:
+            return [sentences]
+        return list(parts(sentences, layout.cost(sentences), room))
 
     def _run(self, decode: Decode, tasks: Mapping[int, _Task]) -> dict[int, Extraction | ExtractorError]:
         """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""

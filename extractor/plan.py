@@ -1,10 +1,10 @@
-"""Compile a Pydantic model into closed questions.
+"""A schema bound to one report: closed questions in stages, and how their answers become a validated object.
 
-    form = compile_form(CmrReportV1)      # once for a schema: a tree of what can be asked
-    plan = form.bind(report, terms)       # once for a report: every option is now a closed set
+    form = compile_form(CmrReportV1)     # once for a schema
+    plan = bind(form, report, terms)     # once for a report: every option is now a closed set
 
-A leaf is a `Question`: pick one of its `options`. A question with one option is never asked. `Schema` authors'
-`When` (`schemas.fields`) and optional nested models become gates, and gates put questions in stages.
+A question with one option is never asked. `When` (`schemas.fields`) and optional nested models become gates, and gates
+put questions in stages.
 """
 
 import json
@@ -13,121 +13,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from extractor.candidates import Wanted, candidates
 from extractor.errors import EngineError
+from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
 from extractor.terms import compiled
-from schemas.fields import NOT_STATED, Evidence, Measure, Quantity
-
-Kind = Literal["category", "member", "quantity", "evidence", "presence"]
+from schemas.fields import Evidence, Quantity
 
 
-@dataclass(frozen=True)
-class Option:
-    """One allowed answer: what the model reads and writes, and what stands for it in the result."""
+def bind(
+    form: Form, report: Report, terms: Mapping[str, Sequence[str]], part: Sequence[Sentence] | None = None
+) -> "Plan":
+    """Close every question over this report (or over a part of its sentences).
 
-    label: str
-    value: Any
-
-    @property
-    def stated(self) -> bool:
-        """False for `not_stated` and null: nothing was said, so there is no evidence to look for."""
-        return self.value is not None and self.value != NOT_STATED
-
-    @property
-    def literal(self) -> str:
-        """The JSON text of this option in `grammar` decoding: spans are written by their label alone."""
-        value = self.label if isinstance(self.value, dict) else self.value
-        return json.dumps(value, ensure_ascii=False)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Ask only where the question at `path` was answered with one of `labels`."""
-
-    path: str
-    labels: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One field of the schema before a report is known. `options` is empty where the report supplies them."""
-
-    path: str
-    kind: Kind
-    options: tuple[Option, ...] = ()
-    labels_of: str | None = None
-    measure: Measure | None = None
-    gate: Gate | None = None
-    otherwise: Option | None = None
-
-
-@dataclass(frozen=True)
-class Members:
-    """A bounded list of labels: one yes/no question a label, then the likeliest allowed set."""
-
-    path: str
-    labels: tuple[Option, ...]
-    low: int
-    high: int
-    labels_of: str | None = None
-
-
-@dataclass(frozen=True)
-class Group:
-    """A nested model. `presence` is set where the model is optional."""
-
-    path: str
-    children: tuple[tuple[str, "Node"], ...]
-    presence: Leaf | None = None
-
-
-Node = Leaf | Members | Group
-
-YES, NO = Option("yes", True), Option("no", False)
-
-
-@dataclass(frozen=True)
-class Form:
-    """A compiled schema: the tree of its fields."""
-
-    model: type[BaseModel]
-    root: Group
-
-    def leaves(self) -> Iterator[Leaf | Members]:
-        """Every field that can be asked, in the schema's order."""
-        return _walk(self.root)
-
-    def bind(
-        self, report: Report, terms: Mapping[str, Sequence[str]], part: Sequence[Sentence] | None = None
-    ) -> "Plan":
-        """Close every question over this report (or over a part of its sentences).
-
-        `terms` gives, for a field's path, the words by which reports speak of it.
-        """
-        sentences = tuple(report.sentences if part is None else part)
-        wanted = {
-            leaf.path: Wanted(leaf.measure, tuple(terms.get(leaf.path, ())))
-            for leaf in self.leaves()
-            if isinstance(leaf, Leaf) and leaf.measure is not None
-        }
-        numbers = candidates(report, wanted) if wanted else {}
-        first = report.sentences.index(sentences[0])
-        spoken_of = _spoken_of(self, sentences, terms)
-        supplied = _silent(self, spoken_of) | dict(_spans(self, sentences, first, numbers))
-        return Plan(self, report, sentences, first, spoken_of, supplied)
-
-
-def _walk(group: Group) -> Iterator[Leaf | Members]:
-    if group.presence:
-        yield group.presence
-    for _, node in group.children:
-        if isinstance(node, Group):
-            yield from _walk(node)
-        else:
-            yield node
+    `terms` gives, for a field's path, the words by which reports speak of it.
+    """
+    sentences = tuple(report.sentences if part is None else part)
+    wanted = {
+        leaf.path: Wanted(leaf.measure, tuple(terms.get(leaf.path, ())))
+        for leaf in form.leaves()
+        if isinstance(leaf, Leaf) and leaf.measure is not None
+    }
+    numbers = candidates(report, wanted) if wanted else {}
+    first = report.sentences.index(sentences[0])
+    spoken_of = _spoken_of(form, sentences, terms)
+    supplied = _silent(form, spoken_of) | dict(_spans(form, sentences, first, numbers))
+    return Plan(form, report, sentences, first, spoken_of, supplied)
 
 
 def _spoken_of(
@@ -307,35 +220,3 @@ class Plan:
             name: self._object(node, answers) if isinstance(node, Group) else answers[node.path].option.value
             for name, node in group.children
         }
-
-
-def likeliest_set(node: Members, chance: Sequence[float]) -> Answer:
-    """Answer a list from each label's probability of being in it: the likeliest set of an allowed size.
-
-    Labels are independent given the report, so the best set of a size holds the likeliest labels. Its probability
-    is among the sets of allowed size: the normaliser is the Poisson-binomial probability of such a size.
-    """
-    order = sorted(range(len(chance)), key=lambda i: (-chance[i], i))
-    size = min(max(sum(p > 0.5 for p in chance), node.low), node.high)
-    chosen = set(order[:size])
-    sizes = [1.0]
-    for p in chance:
-        sizes = [a * (1 - p) + b * p for a, b in zip([*sizes, 0.0], [0.0, *sizes], strict=True)]
-    joint = math.prod(p if i in chosen else 1 - p for i, p in enumerate(chance))
-    allowed = sum(sizes[node.low : node.high + 1])
-    return list_answer(
-        [node.labels[i].value for i in sorted(chosen)], min(1.0, joint / allowed) if allowed else 0.0
-    )
-
-
-def list_option(values: Sequence[Any]) -> Option:
-    """A list as one option, so that a list field is answered like any other."""
-    return Option(json.dumps(list(values), ensure_ascii=False), list(values))
-
-
-def list_answer(values: Sequence[Any], probability: float) -> Answer:
-    """A list against every other list."""
-    option = list_option(values)
-    return Answer(
-        option, (option, Option("any other list", None)), (probability, 1 - probability), "answered"
-    )

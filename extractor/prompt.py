@@ -15,7 +15,8 @@ from importlib.resources import files
 from typing import Any
 
 from extractor.engine.base import Engine
-from extractor.plan import Form, Leaf, Members, Option, Plan, Question, sentence_id
+from extractor.form import Form, Leaf, Members, Option
+from extractor.plan import Plan, Question, sentence_id
 from extractor.report import Sentence
 from extractor.result import Decode
 
@@ -181,15 +182,18 @@ class Layout:
         return self._encode(str(self.book.base["cue_template"]).format(cue=self._name(question)))
 
     def _name(self, question: Question) -> str:
-        name = self.book.cue(question.leaf.path, self.form)
-        member = question.path.removeprefix(question.leaf.path)
+        path = question.leaf.path
+        name = self.book.cue(path, self.form) if self.decode == "choice" else path
+        member = question.path.removeprefix(path)
         return f"{name} {member[1:-1]}" if member else name
 
     def evidence(self, question: Question) -> tuple[int, ...]:
         return self._encode(str(self.book.base["evidence_template"]).format(cue=self._name(question)))
 
     def option(self, question: Question, option: Option) -> tuple[int, ...]:
-        """An option as it continues a cue."""
+        """An option as it continues a cue. A report's own numbers are not kept in memory."""
+        if isinstance(option.value, dict):
+            return self.literal(f" {option.label}")
         return self._encode(f" {self.book.word(question.leaf, option.label)}")
 
     def letter(self, index: int, count: int) -> tuple[int, ...]:
@@ -197,7 +201,7 @@ class Layout:
         return self._encode(f" {sentence_id(index, count)}")
 
     def literal(self, text: str) -> tuple[int, ...]:
-        """JSON text as it continues JSON text."""
+        """Text as it continues other text."""
         return tuple(self.engine.encode(text))
 
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from extractor.compile import compile_form
 from extractor.errors import SchemaError
-from extractor.plan import Group, Leaf, Members
+from extractor.form import Group, Leaf, Members
+from extractor.plan import bind
 from extractor.report import Report
 from schemas.fields import Evidence, Finding, Measure, Measured, Quantity, When
 
@@ -50,7 +51,7 @@ REPORT = "LVEF 45 %. RVEF 50 %. The LAD is narrowed."
 
 
 def labels(model: type[BaseModel], path: str) -> list[str]:
-    plan = compile_form(model).bind(Report.parse(REPORT), {"lvef": ["LVEF"], "rvef": ["RVEF"]})
+    plan = bind(compile_form(model), Report.parse(REPORT), {"lvef": ["LVEF"], "rvef": ["RVEF"]})
     return [o.label for o in next(q for q in plan.questions if q.path == path).options]
 
 
@@ -79,7 +80,7 @@ def test_every_kind_of_field_becomes_a_closed_set(path, expected):
 
 
 def test_gated_questions_come_a_stage_later():
-    plan = compile_form(Everything).bind(Report.parse(REPORT), {})
+    plan = bind(compile_form(Everything), Report.parse(REPORT), {})
     stages = {q.path: q.stage for q in plan.questions}
     assert stages["finding"] == 0
     assert stages["pattern"] == 1

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, create_model
 
 from extractor.errors import EngineError, ExtractorError, NotFoundError, ReportError, SchemaError
 from extractor.pipeline import Extractor, Job
+from extractor.plan import bind
 from extractor.prompt import neutral
 from extractor.report import Report
 from extractor.result import Extraction
@@ -142,7 +143,7 @@ def test_options_of_several_tokens_get_their_exact_probability(tiny_extractor):
     result = one(tiny_extractor, schema=Similar, distribution=True)
     engine = tiny_extractor.engine
     layout = tiny_extractor._layout(Similar, "choice")
-    plan = layout.form.bind(Report.parse(REPORT), {})
+    plan = bind(layout.form, Report.parse(REPORT), {})
     start = layout.open(plan) + layout.cue(plan.questions[0])
     end = engine.encode("\n")[-1]
     paths = [layout.option(plan.questions[0], option) for option in plan.questions[0].options]

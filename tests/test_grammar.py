@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from extractor.compile import compile_form
 from extractor.errors import EngineError, SchemaError
+from extractor.form import Members
 from extractor.grammar import compile_grammar
-from extractor.plan import Answer, Members, Plan
+from extractor.plan import Answer, Plan, bind
 from extractor.report import Report
 from schemas.fields import Evidence, Finding, Measure, Measured, When
 
@@ -70,8 +71,8 @@ def models(draw: st.DrawFn) -> type[BaseModel]:
     return outer
 
 
-def bind(model: type[BaseModel]) -> Plan:
-    return compile_form(model).bind(REPORT, {})
+def bound(model: type[BaseModel]) -> Plan:
+    return bind(compile_form(model), REPORT, {})
 
 
 def taken(plan: Plan, text: str) -> dict[str, Answer]:
@@ -85,7 +86,7 @@ RELAXED = settings(max_examples=120, deadline=None, suppress_health_check=list(H
 @RELAXED
 @given(models(), st.data())
 def test_all_that_the_grammar_accepts_validates(model, data):
-    plan = bind(model)
+    plan = bound(model)
     grammar = compile_grammar(plan)
     text = data.draw(st.from_regex(grammar.regex, fullmatch=True))
     value = plan.assemble(taken(plan, text))
@@ -115,7 +116,7 @@ def values(plan: Plan, data: st.DataObject) -> Any:
 @RELAXED
 @given(models(), st.data())
 def test_all_valid_values_are_accepted(model, data):
-    plan = bind(model)
+    plan = bound(model)
     text = json.dumps(values(plan, data), separators=(",", ":"), ensure_ascii=False)
     grammar = compile_grammar(plan)
     assert re.fullmatch(grammar.regex, text)
@@ -136,7 +137,7 @@ def test_grammar_and_pydantic_agree_on_every_value_of_a_small_schema():
         "seen": [True, False, None, "true", 1],
         "vessels": [[], ["LAD"], ["RCA"], ["LAD", "RCA"], ["LCx"], "LAD", None],
     }
-    regex = compile_grammar(bind(Small)).regex
+    regex = compile_grammar(bound(Small)).regex
     accepted = 0
     for combination in itertools.product(*domain.values()):
         value = dict(zip(domain, combination, strict=True))
@@ -164,7 +165,7 @@ def test_grammar_and_pydantic_agree_on_every_value_of_a_small_schema():
 )
 def test_text_outside_the_grammar_is_an_error_not_a_guess(text):
     with pytest.raises(EngineError) as caught:
-        compile_grammar(bind(Small)).parse(text)
+        compile_grammar(bound(Small)).parse(text)
     assert caught.value.code == "decode_failed"
 
 
@@ -175,7 +176,7 @@ class Gated(Strict):
 
 
 def test_a_shut_gate_leaves_only_the_fallback():
-    regex = compile_grammar(bind(Gated)).regex
+    regex = compile_grammar(bound(Gated)).regex
     for lge, pattern, detail in itertools.product(Finding, ["a", "b", "not_stated"], ["x", "not_stated"]):
         text = json.dumps({"lge": lge, "pattern": pattern, "detail": detail}, separators=(",", ":"))
         allowed = (lge == "present" or pattern == "not_stated") and (pattern == "a" or detail == "not_stated")
@@ -184,7 +185,7 @@ def test_a_shut_gate_leaves_only_the_fallback():
 
 @pytest.mark.parametrize("model", [Small, Gated])
 def test_the_longest_output_is_reached_and_never_passed(model):
-    plan = bind(model)
+    plan = bound(model)
     grammar = compile_grammar(plan)
     leaves = []
     for node in plan.form.leaves():
@@ -206,7 +207,7 @@ def test_numbers_and_sentences_of_this_report_only():
     model = create_model(
         "M", __base__=Strict, **required({"ef": Annotated[Measured, Measure("%", low=3, high=90)]})
     )
-    regex = compile_grammar(bind(model)).regex
+    regex = compile_grammar(bound(model)).regex
     assert re.fullmatch(regex, '{"ef":"45,5 %"}')
     assert re.fullmatch(regex, '{"ef":"not_stated"}')
     assert not re.fullmatch(regex, '{"ef":"46 %"}')
@@ -219,4 +220,4 @@ def test_too_many_gates_in_one_model_are_refused():
         fields[f"g{n}"] = (Finding, ...)
         fields[f"d{n}"] = (Annotated[Literal["a", "not_stated"], When(f"g{n}", "present")], ...)
     with pytest.raises(SchemaError, match="different When conditions"):
-        compile_grammar(bind(create_model("M", __base__=Strict, **fields)))
+        compile_grammar(bound(create_model("M", __base__=Strict, **fields)))

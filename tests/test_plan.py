@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extractor.compile import compile_form
-from extractor.plan import Members, Option, Plan, likeliest_set, sentence_id
+from extractor.form import Members, Option
+from extractor.lists import likeliest_set
+from extractor.plan import Plan, bind, sentence_id
 from extractor.prompt import PromptBook
 from extractor.report import Report
 from schemas.cmr_report_v1 import CmrReportV1
@@ -17,8 +19,8 @@ FORM = compile_form(CmrReportV1)
 TERMS = PromptBook.load("cmr-report@1").terms
 
 
-def bind(text: str) -> Plan:
-    return FORM.bind(Report.parse(text), TERMS)
+def bound(text: str) -> Plan:
+    return bind(FORM, Report.parse(text), TERMS)
 
 
 def labels(plan: Plan, path: str) -> list[str]:
@@ -38,29 +40,29 @@ STATUS = ["present", "absent", "uncertain", "not_stated"]
     ],
 )
 def test_a_finding_that_the_report_speaks_of_is_asked_in_full(text, finding):
-    assert labels(bind(text), f"findings.{finding}") == STATUS
+    assert labels(bound(text), f"findings.{finding}") == STATUS
 
 
 @pytest.mark.parametrize("text", ["LVEF 45 %. No LGE.", "Kein Late Enhancement.", "Sin realce tardío."])
 def test_a_finding_that_nothing_speaks_of_is_not_stated(text):
-    assert labels(bind(text), "findings.thrombus") == ["not_stated"]
+    assert labels(bound(text), "findings.thrombus") == ["not_stated"]
 
 
 def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
-    plan = bind("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
+    plan = bound("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
     assert labels(plan, "findings.thrombus") == STATUS
     assert labels(plan, "findings.lge") == STATUS
 
 
 def test_evidence_is_offered_where_the_report_speaks_of_the_finding():
-    plan = bind("The left ventricle is dilated. Septal LGE. No thrombus. LGE extent 5 %.")
+    plan = bound("The left ventricle is dilated. Septal LGE. No thrombus. LGE extent 5 %.")
     assert plan.sources("findings.lge") == (1, 3)
     assert plan.sources("findings.thrombus") == (2,)
     assert plan.sources("measurements.lvef") == (0, 1, 2, 3)
 
 
 def test_equal_numbers_are_one_option_in_its_best_place():
-    plan = bind("LVEF 35 %. Conclusion: the LVEF is 35%.")
+    plan = bound("LVEF 35 %. Conclusion: the LVEF is 35%.")
     assert labels(plan, "measurements.lvef") == ["35 %", "not_stated"]
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from extractor.decode.reading import Choice, Reading, best, score
 from extractor.engine.base import Engine
-from extractor.plan import Answer, Members, Question, likeliest_set
+from extractor.form import Members
+from extractor.lists import likeliest_set
+from extractor.plan import Answer, Question
 
 
 def choice(engine: Engine, readings: Sequence[Reading]) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from extractor.decode.reading import Choice, Reading, score
 from extractor.engine.base import Engine, Generation
+from extractor.form import NO, YES, Group, Leaf, Members, Option
 from extractor.grammar import compile_grammar
-from extractor.plan import NO, YES, Answer, Group, Leaf, Members, Option, list_answer
+from extractor.lists import list_answer
+from extractor.plan import Answer
 
 
 def grammar(engine: Engine, readings: Sequence[Reading]) -> None:

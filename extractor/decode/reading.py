@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from extractor.engine.base import Ask, Engine
-from extractor.plan import Answer, Leaf, Plan, Question, evidence
+from extractor.form import Leaf
+from extractor.plan import Answer, Plan, Question, evidence
 from extractor.prompt import Layout
 from extractor.trie import Tokens, branchings, probabilities
 from schemas.fields import Evidence
