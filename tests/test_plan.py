@@ -66,6 +66,16 @@ def test_equal_numbers_are_one_option_in_its_best_place():
     assert labels(plan, "measurements.lvef") == ["35 %", "not_stated"]
 
 
+def test_a_number_cites_the_sentence_it_stands_in():
+    plan = bound("LVEDV 180 ml. No LGE. LVEF 35 %, RVEF 50 %.")
+    for name, sentence in (("lvedv", 0), ("lvef", 2), ("rvef", 2)):
+        option = next(q for q in plan.questions if q.path == f"measurements.{name}").options[0]
+        cited = plan.sentence_of(option.value)
+        assert cited is not None
+        assert cited.sentence == sentence
+        assert option.label in cited.text
+
+
 @given(st.integers(1, 5000), st.data())
 def test_sentence_ids_differ_and_none_begins_another(count, data):
     one, other = (data.draw(st.integers(0, count - 1)) for _ in range(2))

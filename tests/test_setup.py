@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from importlib import metadata
@@ -54,9 +55,12 @@ def test_development_tools_are_not_in_the_images(project):
     assert not tools & (locked("cpu.txt").keys() | locked("gpu.txt").keys())
 
 
+SITE = sysconfig.get_path("purelib")  # not the copies that setuptools carries inside
+
+
 def test_installed_packages_are_the_locked_ones():
     wanted = locked("torch-cpu.txt") | locked("cpu.txt") | locked("dev.txt")
-    found = {canonicalize_name(each.name): each.version for each in metadata.distributions()}
+    found = {canonicalize_name(each.name): each.version for each in metadata.distributions(path=[SITE])}
     assert {name: found.get(canonicalize_name(name)) for name in wanted} == wanted
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -44,36 +43,40 @@ class RemoteEngine:
         )
         self._urls = [url.rstrip("/").removesuffix("/v1") for url in urls]
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="vllm-request")
-        served = {entry["id"]: entry for entry in self._call("GET", "/v1/models")["data"]}
-        self._served = next((name for name in names if name in served), "")
-        if not self._served:
+        try:
+            self._served, self._info = self._meet(model, names, chat)
+        except EngineError:
+            self.close()
+            raise
+
+    def _meet(self, model: str, names: Sequence[str], chat: Chat) -> tuple[str, EngineInfo]:
+        """Find the model's name on the servers, and what they say of it."""
+        listed = {entry["id"]: entry for entry in self._call("GET", "/v1/models")["data"]}
+        served = next((name for name in names if name in listed), None)
+        if served is None:
             raise EngineError(
                 f"The server does not serve {model}.",
                 code="engine_wrong_model",
                 fix=f"Name its model with --model, or start it with --served-model-name {model}.",
             )
-        self._info = EngineInfo(
+        return served, EngineInfo(
             model=model,
             weights_sha256=None,
             precision="server",
             adapter=None,
             engine=f"vllm {self._call('GET', '/version')['version']} server",
-            context_length=served[self._served]["max_model_len"],
+            context_length=listed[served]["max_model_len"],
             block_size=BLOCK_SIZE,
             chat=chat,
         )
-        self._tokens = lru_cache(maxsize=4096)(self._tokenize)
 
     @property
     def info(self) -> EngineInfo:
         return self._info
 
     def encode(self, text: str) -> list[int]:
-        return list(self._tokens(text))
-
-    def _tokenize(self, text: str) -> tuple[int, ...]:
         body = {"model": self._served, "prompt": text, "add_special_tokens": False}
-        return tuple(self._call("POST", "/tokenize", body)["tokens"])
+        return list(self._call("POST", "/tokenize", body)["tokens"])
 
     def score(self, asks: Sequence[Ask]) -> list[Scores]:
         return list(self._pool.map(self._score, asks))

@@ -32,7 +32,7 @@ def fetch(entry: Entry, gguf: File, shelf: Shelf, progress: Progress) -> Path:
         except StoreError as error:
             if error.code != "source_unavailable":
                 raise
-            reasons.append(error.detail)
+            reasons.append(error.detail.removesuffix("."))
             continue
         _admit(partial, gguf, shelf, progress)
         return shelf.source
