@@ -39,8 +39,9 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-bench: setup models ## choice against grammar decoding, side by side
+bench: setup models ## how fast and how well the default model reads here (about 20 minutes)
 	$(BIN)/python -m benchmarks.choice_vs_grammar
+	$(BIN)/python -m benchmarks.reading
 
 serve: setup ## the HTTP API on port 8000 of this machine (PORT=… for another)
 	$(BIN)/extractor models pull
