@@ -50,6 +50,20 @@ class _Task:
     plans: tuple[Plan, ...]
 
 
+def find_schema(ref: str) -> registry.SchemaVersion:
+    """Return the schema version that `ref` names; the error lists the known ones and not `ref`."""
+    try:
+        return registry.get(ref)
+    except registry.UnknownSchema as error:
+        known = ", ".join(error.known)
+        raise NotFoundError(
+            "No schema has that name and version.",
+            code="schema_unknown",
+            field="schema",
+            fix=f"Use one of: {known}.",
+        ) from None
+
+
 def open_extractor(model: str | None = None, urls: Sequence[str] = ()) -> "Extractor":
     """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` on it."""
     return Extractor(open_engine(model, urls))
@@ -95,16 +109,7 @@ class Extractor:
     def _form(self, schema: str | type[BaseModel]) -> tuple[Form, str, PromptBook]:
         if schema not in self._forms:
             if isinstance(schema, str):
-                try:
-                    released = registry.get(schema)
-                except registry.UnknownSchema as error:
-                    known = ", ".join(error.known)
-                    raise NotFoundError(
-                        "no such schema or version",
-                        code="schema_unknown",
-                        field="schema",
-                        fix=f"Use one of: {known}.",
-                    ) from None
+                released = find_schema(schema)
                 model: type[BaseModel] = released.model
                 ref = released.ref
             else:

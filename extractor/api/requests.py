@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from extractor.api.models import BadReport, ExtractRequest, ReportIn
 from extractor.api.problems import MediaTypeError, TooLargeError, from_validation
 from extractor.errors import ExtractorError, NotFoundError, RequestError
-from extractor.pipeline import Job
-from schemas import registry
+from extractor.pipeline import Job, find_schema
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,6 @@ def read(body: bytes, *, max_reports: int, served: str) -> Asked:
         for index, report in enumerate(reports)
     ]
     return Asked(tuple(items), tuple(report.id for report in reports), many=request.reports is not None)
-
-
-def find_schema(ref: str) -> registry.SchemaVersion:
-    """Return the schema version that `ref` names; the error lists the known ones and not `ref`."""
-    try:
-        return registry.get(ref)
-    except registry.UnknownSchema as error:
-        known = ", ".join(error.known)
-    raise NotFoundError(
-        "No schema has that name and version.",
-        code="schema_unknown",
-        field="schema",
-        fix=f"Use one of: {known}.",
-    )
 
 
 def _decode(body: bytes) -> object:

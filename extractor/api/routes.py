@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from extractor.api import models
 from extractor.api.batcher import Batcher, Outcome
 from extractor.api.problems import HungUpError
-from extractor.api.requests import Asked, check_media_type, find_schema, read
+from extractor.api.requests import Asked, check_media_type, read
 from extractor.errors import ExtractorError
-from extractor.pipeline import Job
+from extractor.pipeline import Job, find_schema
 from schemas import registry
 
 
