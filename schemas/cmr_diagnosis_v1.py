@@ -1,10 +1,12 @@
 """cmr-diagnosis@1: one diagnosis category for one cardiac-MRI report."""
 
+from datetime import date
 from enum import StrEnum
 
 from pydantic import Field
 
 from schemas.fields import Schema
+from schemas.version import SchemaVersion
 
 
 class Diagnosis(StrEnum):
@@ -28,3 +30,8 @@ class CmrDiagnosisV1(Schema):
     """The diagnosis category alone: the task of Amirrajab et al."""
 
     diagnosis: Diagnosis = Field(description="The leading diagnosis that the report's findings support.")
+
+
+VERSION = SchemaVersion(
+    "cmr-diagnosis", 1, CmrDiagnosisV1, date(2026, 11, 23), "stable", "One of five diagnoses, or other."
+)

@@ -4,6 +4,7 @@ The content follows the SCMR reporting guideline (10.1186/s12968-021-00827-z): L
 regional wall motion, oedema, LGE, perfusion, mapping, valves, pericardium, atria, thrombus.
 """
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from schemas.cmr_diagnosis_v1 import Diagnosis
 from schemas.fields import Finding, Measure, Measured, Schema, When
+from schemas.version import SchemaVersion
 
 
 class LgePattern(StrEnum):
@@ -127,3 +129,8 @@ class CmrReportV1(Schema):
     diagnosis: Diagnosis = Field(description="The leading diagnosis that the report's findings support.")
     findings: Findings = Field(description="What the report says of each finding.")
     measurements: Measurements = Field(description="The current study's numbers.")
+
+
+VERSION = SchemaVersion(
+    "cmr-report", 1, CmrReportV1, date(2026, 11, 23), "stable", "Diagnosis, 16 findings, 18 measurements."
+)

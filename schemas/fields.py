@@ -10,9 +10,10 @@ A field's type says what kind of closed question it becomes:
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 NOT_STATED: Final = "not_stated"
 NotStated = Literal["not_stated"]
@@ -64,19 +65,26 @@ Measured = Quantity | NotStated
 class Measure:
     """What a `Measured` field accepts: the unit it is normalised to and the plausible range in that unit.
 
-    Quantities in a convertible unit whose converted value lies in `low`..`high` (inclusive) are the options.
+    Quantities of this `study` in a convertible unit whose converted value lies in `low`..`high` (inclusive) are the
+    options. In a JSON Schema they are the keywords `x-unit`, `x-minimum`, `x-maximum` and `x-study`.
     """
 
     unit: str
     low: float
     high: float
+    study: Literal["current", "previous"] = "current"
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        own = {"x-unit": self.unit, "x-minimum": self.low, "x-maximum": self.high, "x-study": self.study}
+        return handler(core) | own
 
 
 @dataclass(frozen=True, init=False)
 class When:
     """Ask this field only where an earlier field of the same model has one of `values`.
 
-    Elsewhere the field takes `otherwise`, which must be one of its own values.
+    Elsewhere the field takes `otherwise`, which must be one of its own values; a list is empty there. In a JSON
+    Schema it is the keyword `x-asked-when`.
     """
 
     field: str
@@ -87,3 +95,6 @@ class When:
         object.__setattr__(self, "field", field)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "otherwise", otherwise)
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(core) | {"x-asked-when": {self.field: list(self.values)}}

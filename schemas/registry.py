@@ -1,30 +1,17 @@
-"""The schema versions this release knows. A released version never changes: to add one, add a line."""
+"""The schema versions this process knows: the package's own, and those that an operator asked for.
 
-from dataclasses import dataclass
-from datetime import date
-from typing import Literal
+A released version never changes: to add one, add a file and its name here. A site's own come in by `add`.
+"""
 
-from schemas.cmr_diagnosis_v1 import CmrDiagnosisV1
-from schemas.cmr_report_v1 import CmrReportV1
-from schemas.fields import Schema
+from schemas import cmr_diagnosis_v1, cmr_diagnosis_v2, cmr_diagnosis_v3, cmr_report_v1, cmr_report_v2
+from schemas.version import SchemaVersion
 
-Status = Literal["draft", "stable", "deprecated"]
+BUILT_IN = tuple(
+    module.VERSION
+    for module in (cmr_diagnosis_v1, cmr_diagnosis_v2, cmr_diagnosis_v3, cmr_report_v1, cmr_report_v2)
+)
 
-
-@dataclass(frozen=True)
-class SchemaVersion:
-    """One version of a schema, named `cmr-report@1` in requests, results and prompts."""
-
-    name: str
-    version: int
-    model: type[Schema]
-    released: date
-    status: Status
-    summary: str
-
-    @property
-    def ref(self) -> str:
-        return f"{self.name}@{self.version}"
+_added: list[SchemaVersion] = []
 
 
 class UnknownSchema(KeyError):  # noqa: N818, it reads as the fact it states
@@ -39,19 +26,21 @@ class UnknownSchema(KeyError):  # noqa: N818, it reads as the fact it states
         return f"unknown schema {self.ref!r}; known: {', '.join(self.known)}"
 
 
-_VERSIONS = (
-    SchemaVersion(
-        "cmr-diagnosis", 1, CmrDiagnosisV1, date(2026, 11, 23), "stable", "One diagnosis category a report."
-    ),
-    SchemaVersion(
-        "cmr-report", 1, CmrReportV1, date(2026, 11, 23), "stable", "Diagnosis, 16 findings, 18 measurements."
-    ),
-)
+def add(*versions: SchemaVersion) -> None:
+    """Make a site's versions known to this process, all or none.
+
+    Raises `ValueError` where a reference is already taken.
+    """
+    refs = [entry.ref for entry in (*BUILT_IN, *_added, *versions)]
+    twice = sorted({ref for ref in refs if refs.count(ref) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} exists already")
+    _added.extend(versions)
 
 
 def all_versions() -> tuple[SchemaVersion, ...]:
     """Return every version, by name and then from oldest to newest."""
-    return tuple(sorted(_VERSIONS, key=lambda entry: (entry.name, entry.version)))
+    return tuple(sorted((*BUILT_IN, *_added), key=lambda entry: (entry.name, entry.version)))
 
 
 def get(ref: str) -> SchemaVersion:
