@@ -5,8 +5,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from schemas.cmr_diagnosis_v1 import Diagnosis as FiveDiagnoses
 from schemas.fields import Schema
-from schemas.version import Migration, SchemaVersion
+from schemas.version import Migration, SchemaVersion, added
 
 
 class Diagnosis(StrEnum):
@@ -42,15 +43,7 @@ VERSION = SchemaVersion(
     "stable",
     "One of eight diagnoses, or other.",
     older="cmr-diagnosis@1",
-    down=Migration(
-        labels={
-            "diagnosis": {
-                "hypertensive": "other",
-                "myocarditis": "other",
-                "pericardial_constriction": "other",
-            }
-        }
-    ),
+    down=Migration(labels={"diagnosis": added(Diagnosis, FiveDiagnoses, "other")}),
     up=Migration(
         refused={"diagnosis": {"other": "@1's other may be hypertensive, myocarditis or constriction here"}}
     ),

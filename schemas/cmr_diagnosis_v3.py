@@ -8,7 +8,7 @@ from pydantic import Field, create_model
 
 from schemas.cmr_diagnosis_v2 import Diagnosis as EightDiagnoses
 from schemas.fields import Schema, When
-from schemas.version import Migration, SchemaVersion
+from schemas.version import Migration, SchemaVersion, added
 
 
 class Diagnosis(StrEnum):
@@ -79,12 +79,13 @@ def conditions(diagnoses: type[StrEnum]) -> type[Schema]:
     """Return the model that asks for a `Condition` of each disease in `diagnoses`."""
     diseases = [label.value for label in diagnoses if label not in ("normal", "other", "indeterminate")]
     asked = {name: (Condition, Field(description=f"What the report says of {name}.")) for name in diseases}
-    return create_model(
+    made: type[Schema] = create_model(
         "Conditions",
         __base__=Schema,
         __doc__="Each disease that the report may name, the primary one included.",
         **asked,  # type: ignore[call-overload]
     )
+    return made
 
 
 Conditions = conditions(Diagnosis)
@@ -108,9 +109,6 @@ VERSION = SchemaVersion(
     "Primary diagnosis out of 21 diseases; certainty and acuity of each disease named.",
     older="cmr-diagnosis@2",
     down=Migration(
-        moved={"diagnosis": "primary"},
-        labels={
-            "diagnosis": {label.value: "other" for label in Diagnosis if label not in set(EightDiagnoses)}
-        },
+        moved={"diagnosis": "primary"}, labels={"diagnosis": added(Diagnosis, EightDiagnoses, "other")}
     ),
 )

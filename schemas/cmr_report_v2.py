@@ -14,7 +14,7 @@ from schemas.cmr_diagnosis_v3 import Acuity, Certainty, Diagnosis
 from schemas.cmr_report_v1 import Findings as FindingsV1
 from schemas.cmr_report_v1 import Measurements
 from schemas.fields import Measure, Measured, Schema, When
-from schemas.version import Migration, SchemaVersion
+from schemas.version import Migration, SchemaVersion, added
 
 
 class GradedFinding(StrEnum):
@@ -138,7 +138,7 @@ VERSION = SchemaVersion(
     older="cmr-report@1",
     down=Migration(
         labels={
-            "diagnosis": {label.value: "other" for label in Diagnosis if label not in set(FiveDiagnoses)},
+            "diagnosis": added(Diagnosis, FiveDiagnoses, "other"),
             **{f"findings.{name}": _TO_STATUS for name in _GRADED},
         }
     ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,12 @@ class Migration:
     moved: Mapping[str, str] = field(default_factory=dict)
     labels: Labels = field(default_factory=dict)
     refused: Labels = field(default_factory=dict)
+
+
+def added(newer: type[StrEnum], older: type[StrEnum], becomes: str) -> dict[str, str]:
+    """Map every label that `newer` has and `older` lacks to one label of `older`."""
+    known = {label.value for label in older}
+    return {label.value: becomes for label in newer if label.value not in known}
 
 
 @dataclass(frozen=True)
