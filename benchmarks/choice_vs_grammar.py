@@ -86,7 +86,8 @@ class Bench:
         model = outlines.from_vllm_offline(self.engine.llm)
         layout = self.extractor._layout(SCHEMA, "grammar")
         system = system_text(layout.form, layout.book, "grammar")
-        plans = [bind(layout.form, Report.parse(text), layout.book.terms) for text in batch]
+        terms = layout.book.terms(layout.form)
+        plans = [bind(layout.form, Report.parse(text), terms) for text in batch]
         chats = [
             [
                 {"role": "system", "content": system},

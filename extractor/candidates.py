@@ -77,6 +77,8 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
         free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
         order = _ordered(report.numbers, own, free)
+        if field.wanted.measure.study == "previous":
+            order = [i for i in order if report.numbers[i].is_prior]
         options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
     return options
 

@@ -1,7 +1,7 @@
 """Read a Pydantic model's fields into the tree of `extractor.plan`, or refuse with the field's path and the reason."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
@@ -224,11 +224,11 @@ def _gated(node: Node, info: FieldInfo, path: str, before: list[tuple[str, Node]
     when = next((item for item in info.metadata if isinstance(item, When)), None)
     if when is None:
         return node
-    if not isinstance(node, Leaf) or node.kind != "category":
+    if not (isinstance(node, Members) or (isinstance(node, Leaf) and node.kind == "category")):
         _refuse(
             node.path,
-            "When is for single categories",
-            "Put it on an enum, literal, boolean or integer field.",
+            "When is for categories and lists of them",
+            "Put it on an enum, literal, boolean, integer or list field.",
         )
     source = dict(before).get(when.field)
     if not isinstance(source, Leaf) or source.kind != "category":
@@ -238,10 +238,14 @@ def _gated(node: Node, info: FieldInfo, path: str, before: list[tuple[str, Node]
     unknown = set(when.values) - {option.label for option in source.options}
     if unknown or not when.values:
         _refuse(node.path, f"When lists values that {when.field!r} cannot take", "Use its labels.")
+    gate = Gate(f"{path}.{when.field}" if path else when.field, frozenset(when.values))
+    if isinstance(node, Members):
+        if node.low:
+            _refuse(node.path, "When on a list that may not be empty", "Drop min_length.")
+        return replace(node, gate=gate)
     otherwise = next((option for option in node.options if option.label == when.otherwise), None)
     if otherwise is None:
         _refuse(
             node.path, f"When falls back to {when.otherwise!r}, not a label of the field", "Set otherwise=…"
         )
-    gate = Gate(f"{path}.{when.field}" if path else when.field, frozenset(when.values))
-    return Leaf(node.path, node.kind, node.options, node.labels_of, None, gate, otherwise)
+    return replace(node, gate=gate, otherwise=otherwise)

@@ -54,13 +54,18 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Members:
-    """A bounded list of labels: one yes/no question a label, then the likeliest allowed set."""
+    """A bounded list of labels: one yes/no question a label, then the likeliest allowed set; empty behind a shut gate."""
 
     path: str
     labels: tuple[Option, ...]
     low: int
     high: int
     labels_of: str | None = None
+    gate: Gate | None = None
+
+    def member(self, label: Option) -> str:
+        """The path of the question whether a label is in the list: `lge_segments[apex]`."""
+        return f"{self.path}[{label.label}]"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from outlines.types import JsonSchema
 from outlines.types.dsl import to_regex
 
 from extractor.errors import EngineError, SchemaError
-from extractor.form import Gate, Group, Leaf, Members, Node, Option
+from extractor.form import Gate, Group, Members, Node, Option
 from extractor.lists import list_option
 from extractor.plan import Plan
 
@@ -77,7 +77,7 @@ def _group(plan: Plan, group: Group) -> dict[str, Any]:
 def _variants(plan: Plan, group: Group) -> Iterator[dict[str, Any]]:
     """One set of properties for each combination of open and shut gates that the answers can make."""
     gates = list(
-        dict.fromkeys(node.gate for _, node in group.children if isinstance(node, Leaf) and node.gate)
+        dict.fromkeys(node.gate for _, node in group.children if not isinstance(node, Group) and node.gate)
     )
     if 2 ** len(gates) > MAX_VARIANTS:
         raise SchemaError(
@@ -98,8 +98,10 @@ def _property(plan: Plan, node: Node, open_: Mapping[Gate, bool]) -> dict[str, A
     if isinstance(node, Group):
         return _group(plan, node)
     if isinstance(node, Members):
-        items = {"enum": [json.loads(option.literal) for option in node.labels]}
-        return {"type": "array", "items": items, "minItems": node.low, "maxItems": node.high}
+        labels = () if node.gate and not open_[node.gate] else plan.open_labels(node)
+        items = {"enum": [json.loads(option.literal) for option in labels or node.labels]}
+        high = node.high if labels else 0
+        return {"type": "array", "items": items, "minItems": node.low, "maxItems": high}
     options = plan.supplied.get(node.path, node.options)
     if node.gate and not open_[node.gate] and node.otherwise:
         options = (node.otherwise,)

@@ -5,11 +5,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from extractor.form import Members, Option
-from extractor.plan import Answer
+from extractor.form import YES, Members, Option
+from extractor.plan import Answer, Status
 
 
-def likeliest_set(node: Members, chance: Sequence[float]) -> Answer:
+def close_list(node: Members, members: Sequence[Answer]) -> Answer:
+    """Answer a list from the answers to its labels' questions, in the labels' order."""
+    status = members[0].status if len({answer.status for answer in members}) == 1 else "answered"
+    return likeliest_set(node, [answer.distribution.get(YES.label, 0.0) for answer in members], status)
+
+
+def likeliest_set(node: Members, chance: Sequence[float], status: Status = "answered") -> Answer:
     """Answer a list from each label's probability of being in it: the likeliest set of an allowed size.
 
     Labels are independent given the report, so the best set of a size holds the likeliest labels. Its probability
@@ -23,9 +29,8 @@ def likeliest_set(node: Members, chance: Sequence[float]) -> Answer:
         sizes = [a * (1 - p) + b * p for a, b in zip([*sizes, 0.0], [0.0, *sizes], strict=True)]
     joint = math.prod(p if i in chosen else 1 - p for i, p in enumerate(chance))
     allowed = sum(sizes[node.low : node.high + 1])
-    return list_answer(
-        [node.labels[i].value for i in sorted(chosen)], min(1.0, joint / allowed) if allowed else 0.0
-    )
+    likelihood = min(1.0, joint / allowed) if allowed else 0.0
+    return list_answer([node.labels[i].value for i in sorted(chosen)], likelihood, status)
 
 
 def list_option(values: Sequence[Any]) -> Option:
@@ -33,9 +38,7 @@ def list_option(values: Sequence[Any]) -> Option:
     return Option(json.dumps(list(values), ensure_ascii=False), list(values))
 
 
-def list_answer(values: Sequence[Any], probability: float) -> Answer:
+def list_answer(values: Sequence[Any], probability: float, status: Status = "answered") -> Answer:
     """A list against every other list."""
     option = list_option(values)
-    return Answer(
-        option, (option, Option("any other list", None)), (probability, 1 - probability), "answered"
-    )
+    return Answer(option, (option, Option("any other list", None)), (probability, 1 - probability), status)

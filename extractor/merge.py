@@ -34,12 +34,14 @@ class _Merged:
 
     def take(self, node: Node, parts: Sequence[Reading]) -> None:
         """Answer a node from the parts that may speak for it."""
-        if isinstance(node, Members):
-            self._take_list(node, parts)
-        elif isinstance(node, Leaf):
-            self._take_leaf(node, self._agreeing(node.gate, parts) if node.gate else parts)
-        else:
+        if isinstance(node, Group):
             self._take_group(node, parts)
+            return
+        agreeing = self._agreeing(node.gate, parts) if node.gate else parts
+        if isinstance(node, Members):
+            self._take_list(node, agreeing)
+        else:
+            self._take_leaf(node, agreeing)
 
     def _agreeing(self, gate: Gate, parts: Sequence[Reading]) -> Sequence[Reading]:
         chosen = self.answers[gate.path].option

@@ -23,6 +23,7 @@ from extractor.report import Report, Sentence
 from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
 from schemas import registry
 from schemas.fields import Evidence
+from schemas.version import SchemaVersion
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,27 @@ class Job:
 
 
 @dataclass(frozen=True)
+class _Schema:
+    """A schema made ready: its questions, its reference, and how it is asked."""
+
+    form: Form
+    ref: str
+    book: PromptBook
+    terms: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def load(cls, schema: str | type[BaseModel]) -> "_Schema":
+        if isinstance(schema, str):
+            released = find_schema(schema)
+            form, ref = compile_form(released.model), released.ref
+            book = PromptBook.load(ref, released.prompts)
+        else:
+            form, ref = compile_form(schema), schema.__name__
+            book = PromptBook.load(ref)
+        return cls(form, ref, book, book.terms(form))
+
+
+@dataclass(frozen=True)
 class _Task:
     """A job whose text and schema are known to be good."""
 
@@ -50,7 +72,7 @@ class _Task:
     plans: tuple[Plan, ...]
 
 
-def find_schema(ref: str) -> registry.SchemaVersion:
+def find_schema(ref: str) -> SchemaVersion:
     """Return the schema version that `ref` names; the error lists the known ones and not `ref`."""
     try:
         return registry.get(ref)
@@ -74,7 +96,7 @@ class Extractor:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._forms: dict[str | type[BaseModel], tuple[Form, str, PromptBook]] = {}
+        self._schemas: dict[str | type[BaseModel], _Schema] = {}
         self._layouts: dict[tuple[str | type[BaseModel], Decode], Layout] = {}
 
     @property
@@ -106,32 +128,28 @@ class Extractor:
             results |= self._run(decode, {i: task for i, task in tasks.items() if task.job.decode == decode})
         return [results[index] for index in range(len(jobs))]
 
-    def _form(self, schema: str | type[BaseModel]) -> tuple[Form, str, PromptBook]:
-        if schema not in self._forms:
-            if isinstance(schema, str):
-                released = find_schema(schema)
-                model: type[BaseModel] = released.model
-                ref = released.ref
-            else:
-                model, ref = schema, schema.__name__
-            self._forms[schema] = (compile_form(model), ref, PromptBook.load(ref))
-        return self._forms[schema]
+    def _schema(self, schema: str | type[BaseModel]) -> "_Schema":
+        if schema not in self._schemas:
+            self._schemas[schema] = _Schema.load(schema)
+        return self._schemas[schema]
 
     def _layout(self, schema: str | type[BaseModel], decode: Decode) -> Layout:
         if (schema, decode) not in self._layouts:
-            form, _, book = self._form(schema)
-            self._layouts[schema, decode] = Layout(self.engine, form, book, decode)
+            known = self._schema(schema)
+            self._layouts[schema, decode] = Layout(self.engine, known.form, known.book, decode)
         return self._layouts[schema, decode]
 
     def _task(self, job: Job) -> _Task:
         report = Report.parse(job.text)
-        form, ref, book = self._form(job.schema)
+        schema = self._schema(job.schema)
         layout = self._layout(job.schema, job.decode)
-        whole = bind(form, report, book.terms)
+        whole = bind(schema.form, report, schema.terms)
         pieces = self._parts(whole, layout)
         several = len(pieces) > 1
-        plans = tuple(bind(form, report, book.terms, piece) for piece in pieces) if several else (whole,)
-        return _Task(job, form, ref, layout, plans)
+        plans = (
+            tuple(bind(schema.form, report, schema.terms, piece) for piece in pieces) if several else (whole,)
+        )
+        return _Task(job, schema.form, schema.ref, layout, plans)
 
     def _parts(self, whole: Plan, layout: Layout) -> list[tuple[Sentence, ...]]:
         """All sentences where they fit the context beside the longest possible output, else parts that do."""

@@ -46,11 +46,13 @@ def bind(
 def _spoken_of(
     form: Form, sentences: Sequence[Sentence], terms: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[int, ...]]:
-    """For each category that has terms, the sentences (by index) that hold one of them."""
+    """For each category, and each label of a list, that has terms, the sentences (by index) that hold one of them."""
     finders = {
-        leaf.path: compiled(((leaf.path, tuple(terms[leaf.path])),))
+        path: compiled(((path, tuple(terms[path])),))
         for leaf in form.leaves()
-        if isinstance(leaf, Leaf) and leaf.kind == "category" and terms.get(leaf.path)
+        if isinstance(leaf, Members) or leaf.kind == "category"
+        for path in ([leaf.path] if isinstance(leaf, Leaf) else map(leaf.member, leaf.labels))
+        if terms.get(path)
     }
     return {
         path: tuple(i for i, sentence in enumerate(sentences) if finder.mentioned(sentence.text))
@@ -61,16 +63,17 @@ def _spoken_of(
 def _silent(form: Form, spoken_of: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Option, ...]]:
     """Close the fields that no sentence speaks of to `not_stated`, as a measurement without a number is.
 
-    Where nothing at all is spoken of, the report is in a language that the terms do not know: all stay open.
+    A label of a list is closed to "no", unless the list may not be empty. Where nothing at all is spoken of, the report is in a language that the terms do not know: all stay open.
     """
     if not any(spoken_of.values()):
         return {}
-    unstated = {
-        leaf.path: tuple(option for option in leaf.options if not option.stated)
-        for leaf in form.leaves()
-        if isinstance(leaf, Leaf) and spoken_of.get(leaf.path) == ()
-    }
-    return {path: options for path, options in unstated.items() if options}
+    unstated: dict[str, tuple[Option, ...]] = {}
+    for leaf in form.leaves():
+        if isinstance(leaf, Leaf):
+            unstated[leaf.path] = tuple(option for option in leaf.options if not option.stated)
+        elif not leaf.low:
+            unstated |= {leaf.member(label): (NO,) for label in leaf.labels}
+    return {path: options for path, options in unstated.items() if options and spoken_of.get(path) == ()}
 
 
 def _spans(
@@ -123,6 +126,9 @@ class Question:
     stage: int = 0
 
 
+Status = Literal["answered", "forced", "implied"]
+
+
 @dataclass(frozen=True)
 class Answer:
     """The option taken, all options of the question, and their probabilities in the same order."""
@@ -130,7 +136,7 @@ class Answer:
     option: Option
     options: tuple[Option, ...]
     probabilities: tuple[float, ...]
-    status: Literal["answered", "forced", "implied"]
+    status: Status
 
     @property
     def chance(self) -> float:
@@ -176,16 +182,19 @@ class Plan:
         for _, node in group.children:
             if isinstance(node, Group):
                 yield from self._questions(node, gates)
-            elif isinstance(node, Members):
-                for label in node.labels:
-                    yield Question(f"{node.path}[{label.label}]", (YES, NO), node, NO, gates, stage)
+                continue
+            own = (*gates, node.gate) if node.gate else gates
+            stages[node.path] = now = stages[node.gate.path] + 1 if node.gate else stage
+            if isinstance(node, Members):
+                for path in map(node.member, node.labels):
+                    yield Question(path, self.supplied.get(path, (YES, NO)), node, NO, own, now)
             else:
-                own = (*gates, node.gate) if node.gate else gates
-                stages[node.path] = stages[node.gate.path] + 1 if node.gate else stage
                 options = self.supplied.get(node.path, node.options)
-                yield Question(
-                    node.path, options, node, node.otherwise or options[-1], own, stages[node.path]
-                )
+                yield Question(node.path, options, node, node.otherwise or options[-1], own, now)
+
+    def open_labels(self, node: Members) -> tuple[Option, ...]:
+        """The labels that may be in a list in this report."""
+        return tuple(label for label in node.labels if self.supplied.get(node.member(label)) != (NO,))
 
     def sources(self, path: str) -> tuple[int, ...]:
         """Which of `sentences` may be evidence for a field: those that speak of it, or all where none does."""

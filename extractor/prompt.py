@@ -10,11 +10,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from extractor.engine.base import Engine
+from extractor.errors import SchemaError
 from extractor.form import Form, Leaf, Members, Option
 from extractor.plan import Plan, Question, sentence_id
 from extractor.report import Sentence
@@ -37,18 +39,27 @@ class PromptBook:
     ref: str
 
     @classmethod
-    def load(cls, schema: str) -> "PromptBook":
-        """Load `prompts/{schema}.toml`, where there is one, and the shared instructions."""
-        folder = files("prompts")
-        base = tomllib.loads((folder / f"{BASE}.toml").read_text("utf-8"))
-        path = folder / f"{schema}.toml"
-        own = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    def load(cls, schema: str, folder: Path | None = None) -> "PromptBook":
+        """Load `{schema}.toml` from `folder` or the package's own prompts, and the shared instructions.
+
+        A file that `extends` another adds to it, and replaces in it, key by key.
+        Raises `SchemaError` where a file cannot be read, or extends one that does not exist.
+        """
+        base = tomllib.loads((files("prompts") / f"{BASE}.toml").read_text("utf-8"))
+        own = read_prompt(schema, folder)
         return cls(base, own, f"{BASE} {schema}" if own else BASE)
 
-    @cached_property
-    def terms(self) -> dict[str, tuple[str, ...]]:
-        """For a field's path, the words by which reports speak of it, in any language."""
-        return {path: tuple(entry.get("terms", ())) for path, entry in self._fields.items()}
+    def terms(self, form: Form) -> dict[str, tuple[str, ...]]:
+        """The words by which reports speak of a field (by its path), or of a label of a list (`path[label]`)."""
+        found: dict[str, tuple[str, ...]] = {}
+        for leaf in form.leaves():
+            entry = self._fields.get(leaf.path, {})
+            entry = self._fields.get(entry.get("like"), entry)
+            found[leaf.path] = tuple(entry.get("terms", ()))
+            if isinstance(leaf, Members):
+                by_label = self.own.get("terms", {}).get(leaf.labels_of or "", {})
+                found |= {leaf.member(label): tuple(by_label.get(label.label, ())) for label in leaf.labels}
+        return found
 
     @property
     def _fields(self) -> Mapping[str, Any]:
@@ -74,6 +85,45 @@ class PromptBook:
         shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
         own = self._fields.get(leaf.path, {}).get("labels", {})
         return {**shared, **own}
+
+
+def read_prompt(schema: str, folder: Path | None = None) -> dict[str, Any]:
+    """Return a schema's prompt file, with what it extends; empty where there is none.
+
+    Raises `SchemaError`.
+    """
+    places: list[Traversable] = [*([folder] if folder else []), files("prompts")]
+    path = next((place / f"{schema}.toml" for place in places if (place / f"{schema}.toml").is_file()), None)
+    if path is None:
+        return {}
+    try:
+        own = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(
+            f"not TOML in UTF-8: {error}", code="prompt_invalid", field=path.name, fix="Correct the file."
+        ) from None
+    extended = own.pop("extends", None)
+    if extended is None:
+        return own
+    below = {} if extended == schema else read_prompt(str(extended), folder)
+    if not below:
+        raise SchemaError(
+            f"it extends {extended}, which has no prompt file",
+            code="prompt_invalid",
+            field=path.name,
+            fix="Name an older version that has one.",
+        )
+    return _merged(below, own)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**below, **above}
+    return {
+        key: _merged(below[key], value)
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+        else value
+        for key, value in both.items()
+    }
 
 
 def _description(form: Form, path: str) -> str:
@@ -184,8 +234,10 @@ class Layout:
     def _name(self, question: Question) -> str:
         path = question.leaf.path
         name = self.book.cue(path, self.form) if self.decode == "choice" else path
-        member = question.path.removeprefix(path)
-        return f"{name} {member[1:-1]}" if member else name
+        label = question.path.removeprefix(path)[1:-1]
+        if label and self.decode == "choice":
+            label = self.book.word(question.leaf, label)
+        return f"{name} {label}" if label else name
 
     def evidence(self, question: Question) -> tuple[int, ...]:
         return self._encode(str(self.book.base["evidence_template"]).format(cue=self._name(question)))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from extractor.result import Extraction, FieldResult
 from schemas.fields import NOT_STATED, Quantity
-from schemas.registry import SchemaVersion
+from schemas.version import SchemaVersion
 
 if TYPE_CHECKING:
     from extractor.store import Listed

@@ -148,11 +148,7 @@ class Outer(BaseModel):
         (model(Measured), "field", "unit and range"),
         (model(Annotated[Quantity, Measure("%", low=0, high=1)]), "field", "may not be missing"),
         (model(Annotated[Vessel, When("nothing", "x")]), "field", "no category before it"),
-        (
-            model(Annotated[Annotated[list[Vessel], Field(max_length=1)], When("inside", "x")]),
-            "field",
-            "single",
-        ),
+        (model(Annotated[Measured, Measure("%", low=3, high=90), When("x", "y")]), "field", "lists of them"),
         (model(Annotated[Vessel, Field(alias="other")]), "field", "two names"),
         (Loop, "again", "contains itself"),
         (Open, "(the model itself)", "extra"),
@@ -177,6 +173,16 @@ class Gated(BaseModel):
 def test_a_gate_needs_a_fallback_that_the_field_can_hold():
     with pytest.raises(SchemaError, match="falls back to 'not_stated'"):
         compile_form(Gated)
+
+
+class NeverEmpty(BaseModel):
+    lge: Finding
+    vessels: Annotated[list[Literal["LAD", "RCA"]], Field(min_length=1, max_length=2), When("lge", "present")]
+
+
+def test_a_gated_list_must_be_able_to_be_empty():
+    with pytest.raises(SchemaError, match="may not be empty"):
+        compile_form(NeverEmpty)
 
 
 class Misspelt(BaseModel):

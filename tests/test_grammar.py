@@ -173,13 +173,19 @@ class Gated(Strict):
     lge: Finding
     pattern: Annotated[Literal["a", "b", "not_stated"], When("lge", "present")]
     detail: Annotated[Literal["x", "not_stated"], When("pattern", "a")]
+    vessels: Annotated[list[Literal["LAD", "RCA"]], Field(max_length=1), When("lge", "present")]
 
 
 def test_a_shut_gate_leaves_only_the_fallback():
     regex = compile_grammar(bound(Gated)).regex
-    for lge, pattern, detail in itertools.product(Finding, ["a", "b", "not_stated"], ["x", "not_stated"]):
-        text = json.dumps({"lge": lge, "pattern": pattern, "detail": detail}, separators=(",", ":"))
-        allowed = (lge == "present" or pattern == "not_stated") and (pattern == "a" or detail == "not_stated")
+    for lge, pattern, detail, vessels in itertools.product(
+        Finding, ["a", "b", "not_stated"], ["x", "not_stated"], [[], ["LAD"], ["RCA"]]
+    ):
+        value = {"lge": lge, "pattern": pattern, "detail": detail, "vessels": vessels}
+        text = json.dumps(value, separators=(",", ":"))
+        allowed = (lge == "present" or (pattern == "not_stated" and not vessels)) and (
+            pattern == "a" or detail == "not_stated"
+        )
         assert bool(re.fullmatch(regex, text)) == allowed, text
 
 
@@ -201,6 +207,20 @@ def test_the_longest_output_is_reached_and_never_passed(model):
     ]
     accepted = [text for text in texts if re.fullmatch(grammar.regex, text)]
     assert max(len(text.encode()) for text in accepted) == grammar.longest
+
+
+def test_a_label_that_no_sentence_names_is_not_in_the_grammar():
+    terms = {"vessels[LAD]": ("anterior",), "vessels[RCA]": ("inferior",)}
+    plan = bind(compile_form(Small), Report.parse("Inferior scar."), terms)
+    start = '{"finding":"present","count":1,"seen":true,"vessels":'
+    regex = compile_grammar(plan).regex
+    assert [end for end in ("[]", '["RCA"]', '["LAD"]') if re.fullmatch(regex, f"{start}{end}}}")] == [
+        "[]",
+        '["RCA"]',
+    ]
+    unnamed = bind(compile_form(Small), Report.parse("Scar."), terms | {"finding": ("scar",)})
+    assert not re.fullmatch(compile_grammar(unnamed).regex, start + '["RCA"]}')
+    assert re.fullmatch(compile_grammar(unnamed).regex, start + "[]}")
 
 
 def test_numbers_and_sentences_of_this_report_only():

@@ -14,9 +14,10 @@ from extractor.plan import Plan, bind, sentence_id
 from extractor.prompt import PromptBook
 from extractor.report import Report
 from schemas.cmr_report_v1 import CmrReportV1
+from schemas.cmr_report_v2 import CmrReportV2
 
 FORM = compile_form(CmrReportV1)
-TERMS = PromptBook.load("cmr-report@1").terms
+TERMS = PromptBook.load("cmr-report@1").terms(FORM)
 
 
 def bound(text: str) -> Plan:
@@ -59,6 +60,51 @@ def test_evidence_is_offered_where_the_report_speaks_of_the_finding():
     assert plan.sources("findings.lge") == (1, 3)
     assert plan.sources("findings.thrombus") == (2,)
     assert plan.sources("measurements.lvef") == (0, 1, 2, 3)
+
+
+REPORT_V2 = compile_form(CmrReportV2)
+SEGMENTS = "findings.lge_segments"
+
+
+def asked(text: str) -> Plan:
+    return bind(REPORT_V2, Report.parse(text), PromptBook.load("cmr-report@2").terms(REPORT_V2))
+
+
+def open_segments(text: str) -> set[str]:
+    node = next(leaf for leaf in REPORT_V2.leaves() if leaf.path == SEGMENTS)
+    assert isinstance(node, Members)
+    return {label.label for label in asked(text).open_labels(node)}
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("LGE of the mid inferior wall.", {"basal_inferior", "mid_inferior", "apical_inferior"}),
+        ("LGE inferolateral basal.", {"basal_inferolateral", "mid_inferolateral"}),
+        ("Narbe der Vorderwand.", {"basal_anterior", "mid_anterior", "apical_anterior"}),
+        ("LGE in the apex.", {"apex"}),
+    ],
+)
+def test_only_segments_that_the_report_may_name_are_asked(text, segments):
+    assert segments <= open_segments(text)
+    assert len(open_segments(text)) < 10
+
+
+def test_segments_by_number_leave_all_segments_open():
+    assert len(open_segments("LGE in segments 3, 4 and 9.")) == 17
+
+
+def test_segments_are_asked_after_the_finding_that_they_depend_on():
+    plan = asked("LGE of the mid inferior wall.")
+    stages = {question.path: question.stage for question in plan.questions}
+    assert stages[f"{SEGMENTS}[mid_inferior]"] == stages["findings.lge"] + 1
+
+
+def test_a_previous_studys_number_is_no_option_for_the_current_one():
+    plan = asked("LVEF 35 %, previously 48 %. RVEF 50 %.")
+    assert labels(plan, "measurements.lvef") == ["35 %", "not_stated"]
+    assert labels(plan, "previous.lvef") == ["48 %", "not_stated"]
+    assert labels(plan, "previous.rvef") == ["not_stated"]
 
 
 def test_equal_numbers_are_one_option_in_its_best_place():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from extractor.decode.reading import Choice, Reading, best, score
 from extractor.engine.base import Engine
 from extractor.form import Members
-from extractor.lists import likeliest_set
+from extractor.lists import close_list
 from extractor.plan import Answer, Question
 
 
@@ -46,5 +46,5 @@ def _evidence(reading: Reading, question: Question) -> Choice:
 def _close_lists(reading: Reading) -> None:
     for leaf in reading.plan.form.leaves():
         if isinstance(leaf, Members):
-            labels = [reading.answers.pop(f"{leaf.path}[{option.label}]") for option in leaf.labels]
-            reading.answers[leaf.path] = likeliest_set(leaf, [answer.probabilities[0] for answer in labels])
+            members = [reading.answers.pop(leaf.member(label)) for label in leaf.labels]
+            reading.answers[leaf.path] = close_list(leaf, members)

@@ -1,0 +1,1 @@
+"""Scoring models on annotated reports: `python -m eval`."""
