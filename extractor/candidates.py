@@ -76,9 +76,7 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
         free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
-        order = _ordered(report.numbers, own, free)
-        if field.wanted.measure.study == "previous":
-            order = [i for i in order if report.numbers[i].is_prior]
+        order = _ordered(report.numbers, own, free, field.wanted.measure.study)
         options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
     return options
 
@@ -124,16 +122,24 @@ class _Field:
         )
 
 
-def _ordered(numbers: Sequence[Number], own: Mapping[int, Claim], nobodys: Sequence[int]) -> list[int]:
-    """Order a field's numbers, best first; one with numbers of its own takes nobody else's."""
+def _ordered(
+    numbers: Sequence[Number], own: Mapping[int, Claim], nobodys: Sequence[int], study: str
+) -> list[int]:
+    """Order a field's numbers, best first; one with numbers of its own takes nobody else's.
+
+    A field of the current study takes a previous one's number where it has no other: what dates a number is only
+    probable, and an option too many can be declined. A previous study's field takes those alone.
+    """
     has_own = any(claim.rank is Rank.NAMED for claim in own.values())
     ranks = {i: (claim.rank, claim.distance) for i, claim in own.items()}
     if has_own:
         ranks = {i: rank for i, rank in ranks.items() if rank[0] is not Rank.OTHER_SIDE}
     else:
         ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | ranks
-    current = {i: rank for i, rank in ranks.items() if not numbers[i].is_prior}
-    ranks = current or ranks
+    if study == "previous":
+        ranks = {i: rank for i, rank in ranks.items() if numbers[i].is_prior}
+    else:
+        ranks = {i: rank for i, rank in ranks.items() if not numbers[i].is_prior} or ranks
     return sorted(
         ranks, key=lambda i: (numbers[i].is_prior, ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
     )

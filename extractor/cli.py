@@ -15,25 +15,18 @@ import click
 
 import extractor
 from extractor.errors import ExtractorError, StoreError
+from extractor.options import site_schemas
+from extractor.schema_commands import find_schema, schemas
 from extractor.terminal import Boundary, own_terminal
 
 if TYPE_CHECKING:
-    from schemas.registry import SchemaVersion
+    from schemas.version import SchemaVersion
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(extractor.__version__, message="%(prog)s %(version)s", prog_name="extractor")
 def main() -> None:
     """Read cardiac-MRI reports into validated categories, with a language model on this machine."""
-
-
-def _find_schema(ctx: click.Context, param: click.Parameter, ref: str) -> "SchemaVersion":
-    from schemas import registry
-
-    try:
-        return registry.get(ref)
-    except registry.UnknownSchema as error:
-        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,7 +55,7 @@ def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option(
     "--schema",
-    callback=_find_schema,
+    callback=find_schema,
     default="cmr-report@1",
     show_default=True,
     metavar="NAME[@V]",
@@ -75,14 +68,23 @@ def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="How to read: score every option, or write the whole object under a grammar.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what the API returns, one object a line.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "fhir"]),
+    help="How to print: a table, or one line a report with what the API returns or a FHIR R4 Bundle."
+    "  [default: table]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--distribution", is_flag=True, help="Also give the probability of the other options.")
+@site_schemas
 @_engine_options
 def extract(  # noqa: PLR0913  one parameter an option
     files: tuple[str, ...],
     schema: "SchemaVersion",
     decode: Any,
     *,
+    form: Any,
     as_json: bool,
     distribution: bool,
     model: str | None,
@@ -97,11 +99,19 @@ def extract(  # noqa: PLR0913  one parameter an option
     \b
     extractor extract report.txt
     extractor extract *.txt --json --schema cmr-diagnosis@1
+    extractor extract report.txt --format fhir
     cat report.txt | extractor extract -
     """
     from extractor.files import outcomes, read, show
     from extractor.pipeline import Job
 
+    if as_json and form not in {None, "json"}:
+        raise click.UsageError("--json and another --format contradict each other.")
+    form = "json" if as_json else form or "table"
+    if form == "fhir":
+        from extractor import fhir
+
+        fhir.check()  # before the model is loaded
     inputs = [(name, read(name)) for name in files]
     jobs = [
         Job(text, schema.ref, decode, distribution, name)
@@ -116,7 +126,7 @@ def extract(  # noqa: PLR0913  one parameter an option
             if isinstance(outcome, ExtractorError):
                 failed = True
                 click.echo(" ".join(filter(None, (f"{name}:", outcome.detail, outcome.fix))), file=err)
-            show(name, outcome, out, as_json=as_json)
+            show(name, outcome, out, form)
     if failed:
         sys.exit(1)
 
@@ -131,6 +141,7 @@ def _vllm_says(*, verbose: bool) -> None:
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any."
 )
+@site_schemas
 @_engine_options
 def serve(*, host: str, port: int, model: str | None, urls: tuple[str, ...], verbose: bool) -> None:
     """Answer over HTTP; the page at /docs shows how.
@@ -203,30 +214,4 @@ def verify(ids: tuple[str, ...]) -> None:
         raise StoreError("Files are wrong or missing.", code="weights_hash_mismatch", fix=fix)
 
 
-@main.group()
-def schemas() -> None:
-    """List and show what can be read from a report."""
-
-
-@schemas.command("list")
-def schemas_list() -> None:
-    """List the schemas and their versions."""
-    from extractor.table import console, versions
-    from schemas import registry
-
-    console(sys.stdout).print(versions(registry.all_versions()))
-
-
-@schemas.command()
-@click.argument("schema", callback=_find_schema, metavar="NAME[@V]")
-@click.option("--json", "as_json", is_flag=True, help="Print its JSON Schema.")
-def show(schema: "SchemaVersion", *, as_json: bool) -> None:
-    """Show a schema's fields and their allowed values."""
-    if as_json:
-        import orjson
-
-        click.echo(orjson.dumps(schema.model.model_json_schema(), option=orjson.OPT_INDENT_2).decode())
-        return
-    from extractor import table
-
-    table.console(sys.stdout).print(table.schema(schema))
+main.add_command(schemas)

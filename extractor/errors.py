@@ -13,7 +13,7 @@ Each carries what RFC 9457 (Problem Details for HTTP APIs, section 3.1) asks for
 holds report text: name the field, the position and the fix instead.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class ExtractorError(Exception):
@@ -23,8 +23,8 @@ class ExtractorError(Exception):
     offending input (`text`, `reports[3].text`, `--schema`) and `fix` says what to do about it.
     """
 
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
+    status: int = 500
+    title: str = "Internal error"
 
     def __init__(self, detail: str, *, code: str, field: str | None = None, fix: str | None = None) -> None:
         super().__init__(detail)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
@@ -12,6 +12,8 @@ from extractor.errors import ExtractorError, InputError, NotFoundError, ReportEr
 if TYPE_CHECKING:
     from extractor.pipeline import Extractor, Job
     from extractor.result import Extraction
+
+Form = Literal["table", "json", "fhir"]
 
 BATCH = 32
 """Reports read, and printed, at a time."""
@@ -59,15 +61,23 @@ def outcomes(
         opened.engine.close()
 
 
-def show(name: str, outcome: "Extraction | ExtractorError", out: TextIO, *, as_json: bool) -> None:
-    """Print one result as the API would send it, or as a table; an error only as JSON, since stderr names it."""
-    if as_json:
+def show(name: str, outcome: "Extraction | ExtractorError", out: TextIO, form: Form) -> None:
+    """Print one result as the API would send it, or as a table; an error not as a table, since stderr names it."""
+    if form != "table":
         import orjson
 
-        from extractor.api.models import outcome_to_json
-
-        print(orjson.dumps(outcome_to_json(outcome, name)).decode(), file=out, flush=True)
+        print(orjson.dumps(_body(name, outcome, form)).decode(), file=out, flush=True)
     elif not isinstance(outcome, ExtractorError):
         from extractor.table import console, result
 
         console(out).print(result(outcome))
+
+
+def _body(name: str, outcome: "Extraction | ExtractorError", form: Form) -> dict[str, Any]:
+    from extractor.api.models import outcome_to_json
+
+    if form == "json":
+        return outcome_to_json(outcome, name)
+    from extractor import fhir
+
+    return fhir.bundle([outcome.problem() if isinstance(outcome, ExtractorError) else outcome])

@@ -74,7 +74,8 @@ class PromptBook:
         return str(given or (path if shared else last).replace("_", " "))
 
     def meaning(self, path: str, form: Form) -> str:
-        return str(self._fields.get(path, {}).get("meaning") or _description(form, path))
+        """What a field asks for; empty where the cue says it all."""
+        return str(self._fields.get(path, {}).get("meaning", _description(form, path)))
 
     def word(self, leaf: Leaf | Members, label: str) -> str:
         """How a label is said to the model in `choice`: a code such as "dcm" is no word of a report."""

@@ -1,7 +1,8 @@
 """Results and schemas as tables for people. Report text goes in as plain text, never as markup or escape codes."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -15,8 +16,10 @@ from schemas.version import SchemaVersion
 
 if TYPE_CHECKING:
     from extractor.store import Listed
+    from schemas.diff import Change
 
 _PIPE_WIDTH = 120
+_VALUE_WIDTH = 40
 
 
 def console(file: TextIO) -> Console:
@@ -32,8 +35,9 @@ def plain(text: str) -> str:
 
 def result(extraction: Extraction) -> RenderableType:
     """Draw one report's result: a row for each field that says something, one line for the others."""
-    said = {path: field for path, field in extraction.fields.items() if field.value != NOT_STATED}
-    silent = [path for path in extraction.fields if path not in said]
+    names = short_names(extraction.fields)
+    said = {path: field for path, field in extraction.fields.items() if field.value not in (NOT_STATED, [])}
+    silent = _silent(extraction.fields, said)
     origin = extraction.provenance
     head = Text.assemble(
         (plain(extraction.id or "report"), "bold"),
@@ -41,21 +45,53 @@ def result(extraction: Extraction) -> RenderableType:
     )
     parts: list[RenderableType] = [head]
     if said:
-        parts.append(_fields(said))
+        parts.append(_fields({names[path]: field for path, field in said.items()}))
     if silent:
-        parts.append(Padding(Text("not stated: " + ", ".join(map(_leaf, silent)), style="dim"), (0, 0, 0, 1)))
+        parts.append(Padding(Text("not stated: " + ", ".join(silent), style="dim"), (0, 0, 0, 1)))
     return Group(*parts, "")
 
 
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Name each path by as few of its last parts as no other path ends in: `lge`, `previous.lvef`."""
+    paths = list(paths)
+    ends = Counter(end for path in paths for end in _ends(path))
+    return {path: next((end for end in _ends(path) if ends[end] == 1), path) for path in paths}
+
+
+def _ends(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[i:]) for i in reversed(range(len(parts)))]
+
+
+def _silent(paths: Iterable[str], said: Container[str]) -> list[str]:
+    """Name what says nothing: a whole part of the schema where nothing in it does."""
+    paths = list(paths)
+    speaking = {above for path in paths if path in said for above in _above(path)}
+    silent = [
+        next((above for above in _above(path) if above not in speaking), path)
+        for path in paths
+        if path not in said
+    ]
+    names = short_names(dict.fromkeys([*silent, *(path for path in paths if path in said)]))
+    return [names[path] for path in dict.fromkeys(silent)]
+
+
+def _above(path: str) -> list[str]:
+    """Return the parts of the schema that hold a field, the largest first."""
+    parts = path.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
 def _fields(fields: Mapping[str, FieldResult]) -> Table:
-    table = _table("field", "value")
+    table = _table("field")
+    table.add_column("value", max_width=_VALUE_WIDTH)
     table.add_column("prob.", justify="right")
     runners_up = any(field.distribution for field in fields.values())
     if runners_up:
         table.add_column("next likely")
     table.add_column("evidence", no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
-    for path, field in fields.items():
-        row: list[RenderableType] = [_leaf(path), Text(value(field.value), "bold"), _probability(field)]
+    for name, field in fields.items():
+        row: list[RenderableType] = [name, Text(value(field.value), "bold"), _probability(field)]
         if runners_up:
             row.append(_runner_up(field))
         table.add_row(*row, Text(plain(field.evidence.text) if field.evidence else ""))
@@ -83,10 +119,6 @@ def value(answer: Any) -> str:
         case list() | tuple():
             return ", ".join(map(value, answer)) or "none"
     return str(answer)
-
-
-def _leaf(path: str) -> str:
-    return path.rpartition(".")[2]
 
 
 def _probability(field: FieldResult) -> Text:
@@ -122,8 +154,23 @@ def model_list(models: "Sequence[Listed]") -> Table:
 def versions(entries: tuple[SchemaVersion, ...]) -> Table:
     table = _table("schema", "status", "released")
     table.add_column("", ratio=1)
-    for entry in entries:
-        table.add_row(entry.ref, entry.status, entry.released.isoformat(), entry.summary)
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.version)):
+        days = [
+            f"{word} {day}" for word, day in (("since", entry.deprecated), ("until", entry.sunset)) if day
+        ]
+        state = " ".join([entry.status, *days])
+        table.add_row(entry.ref, state, entry.released.isoformat(), entry.summary)
+    return table
+
+
+def changes(differences: "Sequence[Change]") -> Table:
+    """Draw what differs between two schema versions: the fields and labels, and whom each change breaks."""
+    table = _table("change", "field")
+    table.add_column("", ratio=1)
+    table.add_column("breaks")
+    for change in differences:
+        what = ": ".join(filter(None, (", ".join(change.labels), change.detail)))
+        table.add_row(change.kind, change.field, what, " and ".join(change.breaks) or "nobody")
     return table
 
 

@@ -16,9 +16,9 @@ class Diagnosis(StrEnum):
 
     `ischaemic` is infarction as well as ischaemic cardiomyopathy; `lvnc` excessive trabeculation; `acm`
     arrhythmogenic cardiomyopathy of either ventricle; `eosinophilic_emf` eosinophilic endomyocarditis and
-    endomyocardial fibrosis; `pericarditis` pericardial inflammation or effusion without constriction;
-    `restrictive` and `other_cardiomyopathy` are for what no category before them names; `other` is any further
-    disease; `indeterminate` is a report from which no category can be chosen.
+    endomyocardial fibrosis; `pericarditis` pericardial inflammation without constriction; `restrictive` and
+    `other_cardiomyopathy` are for what no category before them names; `other` is any further disease;
+    `indeterminate` is a report from which no category can be chosen.
     """
 
     NORMAL = "normal"

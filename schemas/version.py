@@ -35,6 +35,25 @@ def added(newer: type[StrEnum], older: type[StrEnum], becomes: str) -> dict[str,
     return {label.value: becomes for label in newer if label.value not in known}
 
 
+def with_labels(labels: type[StrEnum], *new: str, before: str | None = None) -> type[StrEnum]:
+    """Return an enum of the same name with `new` labels, in front of the label `before` or at the end.
+
+    The name stays, so that what a prompt file says of the enum's labels stays true of them.
+
+    Raises `ValueError` where a label exists already or `before` does not.
+    """
+    values = [label.value for label in labels]
+    if len({*values, *new}) < len(values) + len(new):
+        raise ValueError(f"a label of {labels.__name__} exists already")
+    if before not in (None, *values):
+        raise ValueError(f"{labels.__name__} has no label {before!r}")
+    place = len(values) if before is None else values.index(before)
+    ordered = [*values[:place], *new, *values[place:]]
+    names = {label.value: label.name for label in labels}
+    members = [(names.get(value, value.upper()), value) for value in ordered]
+    return StrEnum(labels.__name__, members)  # type: ignore[return-value]  # mypy reads it as a label
+
+
 @dataclass(frozen=True)
 class SchemaVersion:
     """One version of a schema, named `cmr-report@1` in requests, results and prompts.

@@ -1,11 +1,17 @@
 """Real engines for all tests: a tiny random model for mechanics, small real weights for meaning."""
 
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+import uvicorn
 
+from extractor.api.app import Settings, create_app
 from extractor.engine.base import Chat
 from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor
@@ -56,3 +62,23 @@ def tiny_engine(tiny_model_dir: Path) -> Iterator[LocalEngine]:
 @pytest.fixture(scope="session")
 def tiny_extractor(tiny_engine: LocalEngine) -> Extractor:
     return Extractor(tiny_engine)
+
+
+@pytest.fixture(scope="module")
+def api_url(tiny_extractor: Extractor) -> Iterator[str]:
+    """The address of the real API on loopback, with the tiny model; it takes 4 reports and 4 KB at a time."""
+    app = create_app(Settings(max_reports=4, max_body=4096), lambda: tiny_extractor)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            end = time.monotonic() + 60
+            while httpx.get(f"{address}/health/ready").status_code != 200:
+                assert time.monotonic() < end, "the API did not become ready"
+                time.sleep(0.05)
+            yield address
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -3,17 +3,22 @@
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from extractor.compile import compile_form
+from extractor.form import Members
 from schemas.cmr_diagnosis_v1 import CmrDiagnosisV1, Diagnosis
 from schemas.cmr_report_v1 import CmrReportV1, Findings, LgePattern, Measurements
-from schemas.fields import Finding, Measure, When
-from schemas.registry import SchemaVersion, UnknownSchema, all_versions, get
+from schemas.fields import Evidence, Finding, Measure, Measured, Schema, When
+from schemas.leaves import leaves
+from schemas.registry import UnknownSchema, add, all_versions, get
+from schemas.version import SchemaVersion
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+REFS = ("cmr-diagnosis@1", "cmr-diagnosis@2", "cmr-diagnosis@3", "cmr-report@1", "cmr-report@2")
 UNITS = {"%", "mL", "mL/m2", "g", "g/m2", "mm", "ms"}
 CANARY = "Mrs Canary, born 1 April 1950"
 LVEF = {"text": "35 %", "value": 35, "unit": "%", "start": 10, "end": 14}
@@ -85,11 +90,58 @@ def test_a_smaller_volume_is_allowed_at_end_systole() -> None:
         assert systole.high < diastole.high
 
 
-def test_every_field_describes_itself_in_one_sentence() -> None:
-    for model in (CmrDiagnosisV1, CmrReportV1, Findings, Measurements):
-        for name, info in model.model_fields.items():
-            assert info.description, name
-            assert info.description.endswith("."), name
+@pytest.mark.parametrize("ref", REFS)
+def test_every_field_describes_itself_in_one_sentence(ref: str) -> None:
+    for path, leaf in leaves(get(ref).model).items():
+        assert leaf.meaning, path
+        assert leaf.meaning.endswith("."), path
+
+
+@pytest.mark.parametrize("ref", REFS)
+def test_leaves_are_the_questions_that_are_asked(ref: str) -> None:
+    model = get(ref).model
+    asked = list(compile_form(model).leaves())
+    assert [leaf.path for leaf in asked] == list(leaves(model))
+    for question, leaf in zip(asked, leaves(model).values(), strict=True):
+        options = question.labels if isinstance(question, Members) else question.options
+        assert {option.label: option.value for option in options} == leaf.labels, leaf.path
+        assert getattr(question, "measure", None) == leaf.measure, leaf.path
+
+
+class _Part(Schema):
+    side: Literal["left", "right"] | None
+    seen: bool
+    grade: Annotated[int, Field(ge=0, le=4)]
+
+
+class _Everything(Schema):
+    part: _Part | None
+    many: Annotated[list[Finding], Field(min_length=1, max_length=3)]
+    size: Annotated[Measured, Measure("mm", low=1, high=9, study="previous")]
+    quote: Evidence | None
+
+
+def test_leaves_know_every_kind_of_field() -> None:
+    found = leaves(_Everything)
+    assert {path: leaf.kind for path, leaf in found.items()} == {
+        "part": "presence",
+        "part.side": "category",
+        "part.seen": "category",
+        "part.grade": "category",
+        "many": "list",
+        "size": "quantity",
+        "quote": "evidence",
+    }
+    assert found["part.side"].labels == {"left": "left", "right": "right", "not_stated": None}
+    assert found["part.seen"].labels == {"true": True, "false": False}
+    assert list(found["part.grade"].labels) == ["0", "1", "2", "3", "4"]
+    assert found["part.grade"].label_of(1) == "1"
+    assert found["part.seen"].label_of(1) is None
+    assert found["many"].size == (1, 3)
+    assert found["size"].measure == Measure("mm", low=1, high=9, study="previous")
+    for question in compile_form(_Everything).leaves():
+        options = question.labels if isinstance(question, Members) else question.options
+        assert {option.label: option.value for option in options} == found[question.path].labels
 
 
 @pytest.mark.parametrize("part", [(), ("findings",), ("measurements",)])
@@ -141,7 +193,7 @@ def test_the_registry_finds_a_version_by_its_reference() -> None:
     assert entry.ref == "cmr-report@1"
     assert entry.model is CmrReportV1
     assert entry in all_versions()
-    assert [known.ref for known in all_versions()] == ["cmr-diagnosis@1", "cmr-report@1"]
+    assert [known.ref for known in all_versions()] == list(REFS)
 
 
 def test_a_bare_name_means_its_newest_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,21 +201,32 @@ def test_a_bare_name_means_its_newest_version(monkeypatch: pytest.MonkeyPatch) -
         SchemaVersion("heart", number, CmrDiagnosisV1, date(2026, 1, 1), "stable", "Test.")
         for number in (2, 10, 1)
     ]
-    monkeypatch.setattr("schemas.registry._VERSIONS", versions)
+    monkeypatch.setattr("schemas.registry._added", [])
+    add(*versions)
     assert get("heart").ref == "heart@10"
     assert get("heart@2").version == 2
 
 
+def test_a_reference_is_given_once_and_versions_are_added_all_or_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("schemas.registry._added", [])
+    new = SchemaVersion("heart", 1, CmrDiagnosisV1, date(2026, 1, 1), "stable", "Test.")
+    with pytest.raises(ValueError, match="cmr-report@1 exists already"):
+        add(new, get("cmr-report@1"))
+    assert [known.ref for known in all_versions()] == list(REFS)
+
+
 @pytest.mark.parametrize(
-    "ref", ["cmr-report@2", "cmr-report@01", "cmr-report@", "cmr", "", "CMR-REPORT", "@1"]
+    "ref", ["cmr-report@9", "cmr-report@01", "cmr-report@", "cmr", "", "CMR-REPORT", "@1"]
 )
 def test_an_unknown_schema_lists_the_known_ones(ref: str) -> None:
     with pytest.raises(UnknownSchema) as caught:
         get(ref)
     assert isinstance(caught.value, KeyError)
     assert caught.value.ref == ref
-    assert caught.value.known == ("cmr-diagnosis@1", "cmr-report@1")
-    assert "known: cmr-diagnosis@1, cmr-report@1" in str(caught.value)
+    assert caught.value.known == REFS
+    assert f"known: {', '.join(REFS)}" in str(caught.value)
 
 
 def test_references_are_unique_and_models_are_their_own() -> None:

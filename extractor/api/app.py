@@ -9,9 +9,10 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import HTTPScope, Message, Scope
 
-from extractor.api import routes
+from extractor.api import routes, schemas
 from extractor.api.batcher import Batcher
 from extractor.api.docs import openapi_config, static_files
+from extractor.api.lifecycle import announce
 from extractor.api.problems import on_error
 from extractor.api.routes import Settings
 from extractor.pipeline import Extractor
@@ -52,8 +53,10 @@ def create_app(settings: Settings, open_extractor: Callable[[], Extractor]) -> L
     return Litestar(
         [
             routes.extract,
-            routes.list_schemas,
-            routes.show_schema,
+            schemas.list_schemas,
+            schemas.list_versions,
+            schemas.show_schema,
+            schemas.show_json_schema,
             routes.list_models,
             routes.live,
             routes.ready,
@@ -62,7 +65,7 @@ def create_app(settings: Settings, open_extractor: Callable[[], Extractor]) -> L
         ],
         state=State({"batcher": batcher, "settings": settings}),
         lifespan=[_model],
-        before_send=[_log_access],
+        before_send=[_log_access, announce],
         exception_handlers={Exception: on_error},
         openapi_config=openapi_config(),
         request_max_body_size=settings.max_body,

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.static_files import create_static_files_router
 from pydantic.json_schema import models_json_schema
 
-from extractor import __version__
+from extractor import __version__, fhir
 from extractor.api import models
 from extractor.api.problems import MEDIA_TYPE
 from extractor.result import Extraction
@@ -36,9 +36,11 @@ _MODELS: Final = (
 
 # What each operation answers with, and which problems it knows.
 _ANSWERS: Final[dict[tuple[str, str], tuple[tuple[str, ...], tuple[int, ...]]]] = {
-    ("/extract", "post"): (("Extraction", "ExtractionList"), (400, 404, 413, 415, 422, 500, 503)),
+    ("/extract", "post"): (("Extraction", "ExtractionList"), (400, 404, 406, 413, 415, 422, 500, 501, 503)),
     ("/schemas", "get"): (("SchemaList",), ()),
+    ("/schemas/{name}", "get"): (("SchemaList",), (404,)),
     ("/schemas/{name}/{version}", "get"): (("SchemaDetail",), (404,)),
+    ("/schemas/{name}/{version}/json-schema", "get"): ((), (404,)),
     ("/models", "get"): (("ModelList",), ()),
     ("/health/live", "get"): (("Health",), ()),
     ("/health/ready", "get"): (("Health",), (503,)),
@@ -47,12 +49,18 @@ _ANSWERS: Final[dict[tuple[str, str], tuple[tuple[str, ...], tuple[int, ...]]]] 
 _MEANING: Final = {
     400: "The request cannot be read",
     404: "Unknown schema, version or model",
+    406: "Accept names neither JSON nor FHIR nor */*",
     413: "Too many reports, or too large a body",
     415: "Not JSON in UTF-8",
     422: "The report cannot be read: empty, or not text",
     500: "Something went wrong on the server",
+    501: "FHIR was asked for, and the server runs without its extra `fhir`",
     503: "The model is not loaded, or does not answer",
 }
+
+_BUNDLE: Final = {"type": "object", "description": "A FHIR R4 Bundle of type `collection`."}
+
+_SCHEMA: Final = {"description": "OK", "content": {"application/schema+json": {"schema": {"type": "object"}}}}
 
 # Everything the page may load is ours; Swagger UI sets styles inline and draws its icons from data: addresses.
 _PAGE_POLICY: Final = (
@@ -92,7 +100,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         paths[path] = {}
         for method, operation in methods.items():
             answers, problems = _ANSWERS[path, method]
-            responses = {"200": _content("OK", "application/json", _ref(*answers))}
+            responses = {"200": _content("OK", "application/json", _ref(*answers)) if answers else _SCHEMA}
             for status in problems:
                 responses[str(status)] = _content(_MEANING[status], MEDIA_TYPE, _ref("Problem"))
             paths[path][method] = {**operation, "responses": responses}
@@ -104,6 +112,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     }
     paths["/extract"]["post"]["requestBody"] = {**body, "required": True}
     paths["/extract"]["post"]["responses"]["200"]["content"]["application/json"]["example"] = _EXAMPLE
+    paths["/extract"]["post"]["responses"]["200"]["content"][fhir.MEDIA_TYPE] = {"schema": _BUNDLE}
     return {**document, "paths": paths, "components": {"schemas": found["$defs"]}}
 
 
@@ -134,7 +143,9 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="extractor",
         version=__version__,
-        description="Cardiac-MRI reports in, validated categories out. The model selects, it never writes.",
+        description="Cardiac-MRI reports in, validated categories out. The model selects, it never writes.\n\n"
+        "Whatever is answered in a deprecated schema version says so: `Deprecation` (RFC 9745), `Sunset` (RFC 8594) "
+        'and `Link: …; rel="successor-version"`.',
         use_handler_docstrings=True,
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=_after),
         render_plugins=[_Page(path="/"), _Document(path="/openapi.json", media_type=MediaType.JSON)],

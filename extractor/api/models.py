@@ -108,9 +108,12 @@ class SchemaInfo(BaseModel):
     ref: str = Field(examples=["cmr-report@1"])
     name: str
     version: int
-    status: str
+    status: str = Field(examples=["draft", "stable", "deprecated"])
     released: date
     summary: str
+    deprecated: date | None = Field(None, description="the day from which another version is to be used")
+    sunset: date | None = Field(None, description="the first day on which it may be gone")
+    older: str | None = Field(None, description="the version whose results become this one's, and back")
 
 
 class SchemaList(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from extractor.api.models import BadReport, ExtractRequest, ReportIn
 from extractor.api.problems import MediaTypeError, TooLargeError, from_validation
 from extractor.errors import ExtractorError, NotFoundError, RequestError
-from extractor.pipeline import Job, find_schema
+from extractor.pipeline import Job
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,16 @@ def check_media_type(header: str) -> None:
         )
 
 
-def read(body: bytes, *, max_reports: int, served: str) -> Asked:
-    """Return what `body` asks of the model named `served`; raise an `InputError` about the whole request."""
-    request = _validate(_decode(body))
+def understand(body: bytes) -> ExtractRequest:
+    """Return the request that `body` holds; raise a `RequestError` where it holds none."""
+    return _validate(_decode(body))
+
+
+def read(request: ExtractRequest, schema: str, *, max_reports: int, served: str) -> Asked:
+    """Return what `request` asks, under the version `schema`, of the model named `served`.
+
+    Raises an `InputError` about the whole request.
+    """
     if request.model not in {None, served}:
         raise NotFoundError(
             "This server does not run that model.",
@@ -53,7 +60,6 @@ def read(body: bytes, *, max_reports: int, served: str) -> Asked:
             field="model",
             fix="Use an id from GET /models, or leave it out.",
         )
-    schema = find_schema(request.schema_).ref
     reports = _reports(request, max_reports)
     items = [
         from_validation(report.error, f"reports[{index}]")

@@ -8,17 +8,19 @@ from typing import Any, cast
 import orjson
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath
 from litestar.response import Redirect
 from pydantic import BaseModel
 
+from extractor import fhir
 from extractor.api import models
+from extractor.api.accept import wants_fhir
 from extractor.api.batcher import Batcher, Outcome
+from extractor.api.lifecycle import concerns
 from extractor.api.problems import HungUpError
-from extractor.api.requests import Asked, check_media_type, read
+from extractor.api.requests import Asked, check_media_type, read, understand
 from extractor.errors import ExtractorError
 from extractor.pipeline import Job, find_schema
-from schemas import registry
+from extractor.result import Extraction
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,42 @@ def _send(answer: BaseModel | dict[str, Any]) -> Response[bytes]:
     return Response(orjson.dumps(body), media_type=MediaType.JSON)
 
 
+async def _send_fhir(results: Sequence[Any]) -> Response[bytes]:
+    bundle = await asyncio.to_thread(fhir.bundle, results)  # validating is slow
+    return Response(orjson.dumps(bundle), media_type=fhir.MEDIA_TYPE)
+
+
 @post("/extract", status_code=200, summary="Read one report, or a list of reports", tags=["extraction"])
 async def extract(request: Request[Any, Any, State], state: State) -> Response[bytes]:
     """Send `text` and get one result, or `reports` and get `results` in the same order.
 
     In a list, a report that cannot be answered has an `error` in its place and the others still answer.
+    `Accept: application/fhir+json` gives one FHIR R4 Bundle instead.
     """
     batcher, settings = cast("Batcher", state.batcher), cast("Settings", state.settings)
     check_media_type(request.headers.get("content-type", ""))
+    as_fhir = wants_fhir(request.headers.get("accept", ""))
+    if as_fhir:
+        fhir.check()
     served = batcher.check_ready()
-    asked = read(await request.body(), max_reports=settings.max_reports, served=served.model)
+    wanted = understand(await request.body())
+    schema = find_schema(wanted.schema_)
+    concerns(request, schema)
+    asked = read(wanted, schema.ref, max_reports=settings.max_reports, served=served.model)
     outcomes = await _answer(request, batcher, asked)
     if not asked.many:
         if isinstance(outcomes[0], ExtractorError):
             raise outcomes[0]
-        return _send(outcomes[0])
+        return await _send_fhir(outcomes) if as_fhir else _send(outcomes[0])
     results = [
         models.outcome_to_json(outcome, id_, asked.place(index))
         for index, (outcome, id_) in enumerate(zip(outcomes, asked.ids, strict=True))
     ]
+    if as_fhir:
+        pairs = zip(outcomes, results, strict=True)
+        return await _send_fhir(
+            [each if isinstance(each, Extraction) else body["error"] for each, body in pairs]
+        )
     return _send({"results": results})
 
 
@@ -76,31 +95,6 @@ async def _answer(request: Request[Any, Any, State], batcher: Batcher, asked: As
 async def _hung_up(request: Request[Any, Any, State]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _info(version: registry.SchemaVersion) -> dict[str, Any]:
-    return {
-        "ref": version.ref,
-        "name": version.name,
-        "version": version.version,
-        "status": version.status,
-        "released": version.released,
-        "summary": version.summary,
-    }
-
-
-@get("/schemas", summary="List the schemas", tags=["schemas"], sync_to_thread=False)
-def list_schemas() -> Response[bytes]:
-    """Every version of every schema this server can answer in."""
-    versions = [models.SchemaInfo(**_info(version)) for version in registry.all_versions()]
-    return _send(models.SchemaList(schemas=versions))
-
-
-@get("/schemas/{name:str}/{version:str}", summary="Show a schema", tags=["schemas"], sync_to_thread=False)
-def show_schema(name: FromPath[str], version: FromPath[str]) -> Response[bytes]:
-    """One version of a schema, with the JSON Schema of the `data` it gives."""
-    found = find_schema(f"{name}@{version}")
-    return _send(models.SchemaDetail(**_info(found), json_schema=found.model.model_json_schema()))
 
 
 @get("/models", summary="List the models", tags=["models"], sync_to_thread=False)

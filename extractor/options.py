@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from extractor.errors import NotFoundError
+
+
+class Place(click.ParamType[str]):
+    name = "place"
+    envvar_list_splitter = os.pathsep
+
+
+def _load(ctx: click.Context, param: click.Parameter, places: tuple[str, ...]) -> None:
+    if not places:
+        return
+    from extractor import site
+
+    try:
+        site.load(*places)
+    except NotFoundError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def site_schemas(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--schemas`, which is read before any other option names a schema."""
+    return click.option(
+        "--schemas",
+        type=Place(),
+        callback=_load,
+        multiple=True,
+        is_eager=True,
+        expose_value=False,
+        envvar="EXTRACTOR_SCHEMAS",
+        show_envvar=True,
+        metavar="PLACE",
+        help="A folder with schemas of your own, or an installed package's; again for several. Runs its Python files.",
+    )(command)

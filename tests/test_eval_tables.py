@@ -1,0 +1,259 @@
+"""A hospital's own table in, an empty sheet out, a filled one back: through the command line."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from click.testing import CliRunner, Result
+
+import eval.cli
+from eval.cases import read
+from eval.gold import load
+from eval.sheets import read as read_table
+
+CANARY = "Xylocanary"
+ROWS = [
+    {
+        "Nr": "17",
+        "Befund": "EF 31 %. Narbe, subendokardial.",
+        "Diagnose": "KHK",
+        "EF": "31,0",
+        "LGE": "present",
+    },
+    {"Nr": "18", "Befund": "Normal; EF 60 %.", "Diagnose": "normal", "EF": "60", "LGE": ""},
+    {"Nr": "19", "Befund": "Kein LGE.", "Diagnose": "", "EF": "", "LGE": "absent"},
+]
+MAPPED = [
+    *("--map", "id=Nr", "--map", "text=Befund", "--map", "diagnosis=Diagnose"),
+    *(
+        "--map",
+        "measurements.lvef=EF",
+        "--map",
+        "findings.lge=LGE",
+        "--label",
+        "KHK=ischaemic",
+        "--language",
+        "de",
+    ),
+]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(eval.cli.main, [str(one) for one in arguments], prog_name="python -m eval")
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]], separator: str = ";") -> Path:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=separator)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_xlsx(path: Path, rows: list[dict[str, Any]]) -> Path:
+    book = openpyxl.Workbook()
+    for row in [list(rows[0]), *(list(row.values()) for row in rows)]:
+        book.worksheets[0].append(row)
+    book.save(path)
+    return path
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+# --- import ---
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.csv", write_csv), ("a.xlsx", write_xlsx), ("a.jsonl", write_jsonl)]
+)
+def test_a_table_becomes_a_set_that_is_scored(tmp_path, name, write):
+    file, out = write(tmp_path / name, ROWS), tmp_path / "out"
+    made = run("import", file, "--name", "ours", *MAPPED, "--out", out)
+    assert made.exit_code == 0, made.stderr
+    assert "3 reports, gold for diagnosis, measurements.lvef, findings.lge" in made.stdout
+    ours = load("ours", out)
+    assert [case.id for case in ours.cases] == ["17", "18", "19"]
+    assert {case.language for case in ours.cases} == {"de"}
+    gold = [ours.gold(case, "cmr-report@1") for case in ours.cases]
+    assert gold[0] == {"diagnosis": "ischaemic", "measurements.lvef": 31.0, "findings.lge": "present"}
+    assert gold[1] == {"diagnosis": "normal", "measurements.lvef": 60.0, "findings.lge": "not_stated"}
+    assert gold[2] == {"measurements.lvef": "not_stated", "findings.lge": "absent"}, (
+        "nobody labelled its diagnosis"
+    )
+    scored = run("--no-model", "--baselines", "keywords", "--sets", "ours", "--out", out)
+    assert scored.exit_code == 0, scored.stderr
+    (result,) = json.loads((out / "report/results.json").read_text())["sets"][0]["runs"]
+    assert list(result["fields"]) == ["diagnosis", "findings.lge", "measurements.lvef"]
+    assert result["diagnosis"]["accuracy"]["n"] == 2
+
+
+def test_rows_of_several_diagnoses_are_left_out_and_counted(tmp_path):
+    rows = [
+        {
+            "id": "a-en",
+            "case_id": "a",
+            "language": "en",
+            "text": "One.",
+            "categories": ["mass"],
+            "status": "stated",
+        },
+        {
+            "id": "a-es",
+            "case_id": "a",
+            "language": "es",
+            "text": "Uno.",
+            "categories": ["mass"],
+            "status": "stated",
+        },
+        {
+            "id": "b",
+            "case_id": "b",
+            "language": "en",
+            "text": "Two.",
+            "categories": ["hcm", "mass"],
+            "status": "stated",
+        },
+        {
+            "id": "c",
+            "case_id": "c",
+            "language": "en",
+            "text": "Three.",
+            "categories": ["hcm"],
+            "status": "unstated",
+        },
+    ]
+    file = write_jsonl(tmp_path / "dev.jsonl", rows)
+    options = [
+        "--map",
+        "diagnosis=categories",
+        "--where",
+        "status=stated",
+        "--label",
+        "mass=mass_or_thrombus",
+    ]
+    made = run("import", file, "--name", "real", *options, "--out", tmp_path)
+    assert "2 reports, gold for diagnosis." in made.stdout
+    assert "1 by --where, 1 without exactly one diagnosis" in made.stdout
+    cases = read(tmp_path / "sets/real")
+    assert [case.cluster for case in cases] == ["a", "a"]
+    assert cases[0].gold.diagnosis == "mass_or_thrombus"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Diagnose": CANARY}, "row 3, column Diagnose: not one of acm, "),
+        ({"EF": CANARY}, "row 3, column EF: not a number"),
+        ({"LGE": CANARY}, "row 3, column LGE: not one of "),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_named_and_not_quoted(tmp_path, change, said):
+    file = write_csv(tmp_path / "a.csv", [ROWS[0], ROWS[1] | change])
+    answer = run("import", file, "--name", "ours", *MAPPED, "--out", tmp_path)
+    assert answer.exit_code == 1
+    assert said in answer.stderr
+    assert "--label THEIRS=OURS" in answer.stderr
+    assert CANARY not in answer.output
+    assert not (tmp_path / "sets").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--map", "diagnosis=Nope"], "has no column Nope. Columns: Nr, Befund"),
+        (["--map", "nope=EF"], "There is no field nope"),
+        (["--map", "text=Befund"], "A set needs a text and at least one labelled field"),
+        (["--map", "text"], "needs a = in it"),
+        ([*MAPPED, "--where", "Nr=99"], "has no row to keep"),
+    ],
+)
+def test_a_wrong_mapping_says_what_there_is(tmp_path, options, said):
+    answer = run("import", write_csv(tmp_path / "a.csv", ROWS), "--name", "ours", *options, "--out", tmp_path)
+    assert answer.exit_code != 0
+    assert said in answer.stderr
+
+
+def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
+    (tmp_path / "a.csv").write_bytes("Befund;Diagnose\nÖdem;normal\n".encode("latin-1"))
+    assert "UTF-8" in run("import", tmp_path / "a.csv", "--name", "ours", *MAPPED, "--out", tmp_path).stderr
+    (tmp_path / "a.xlsx").write_bytes(b"no zip")
+    assert (
+        "is broken" in run("import", tmp_path / "a.xlsx", "--name", "ours", *MAPPED, "--out", tmp_path).stderr
+    )
+
+
+# --- annotate ---
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    rows = [*ROWS, {"Nr": "20", "Befund": "=2+2 EF 44 %", "Diagnose": "dcm", "EF": "44", "LGE": ""}]
+    file = write_csv(tmp_path / "a.csv", rows)
+    assert run("import", file, "--name", "ours", *MAPPED, "--out", tmp_path / "out").exit_code == 0
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("name", ["sheet.xlsx", "sheet.csv"])
+def test_a_reader_fills_a_sheet_and_is_scored_beside_the_baselines(out, tmp_path, name):
+    sheet = tmp_path / name
+    assert run("annotate", "ours", sheet, "--out", out).exit_code == 0
+    rows = read_table(sheet)
+    assert [str(row["id"]) for row in rows] == ["17", "18", "19", "20"]
+    assert not any(row["diagnosis"] for row in rows), "the sheet holds no gold"
+    for row, diagnosis, lvef in zip(
+        rows, ["ischaemic", "dcm", None, "DCM"], [31, 60, None, None], strict=True
+    ):
+        row |= {
+            "diagnosis": diagnosis,
+            "measurements.lvef": lvef,
+            "findings.lge": "present" if lvef == 31 else None,
+        }
+    sheet.unlink()
+    (write_xlsx if name.endswith("xlsx") else write_csv)(sheet, rows)
+    answer = run("annotate", "ours", sheet, "--reader", "A. Reader", "--out", out)
+    assert answer.exit_code == 0, answer.stderr
+    assert "| reader A. Reader | 3 |" in answer.stdout
+    (human,) = json.loads((out / "report/results.json").read_text())["sets"][0]["runs"]
+    assert human["diagnosis"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert human["fields"]["findings.lge"]["right"]["value"] == 1
+    assert human["measurements"]["results"]["omitted"] == 1
+    run("--no-model", "--baselines", "keywords", "--sets", "ours", "--out", out)
+    both = run("report", *sorted((out / "runs/ours").iterdir()), "--out", out)
+    assert "reader A. Reader" in both.stdout
+    assert "keyword rules" in both.stdout
+
+
+def test_a_report_is_no_formula_in_a_spreadsheet(out, tmp_path):
+    run("annotate", "ours", tmp_path / "sheet.xlsx", "--out", out)
+    cell = openpyxl.load_workbook(tmp_path / "sheet.xlsx").worksheets[0].cell(5, 2)
+    assert (cell.value, cell.data_type) == ("=2+2 EF 44 %", "s")
+    run("annotate", "ours", tmp_path / "sheet.csv", "--out", out)
+    assert read_table(tmp_path / "sheet.csv")[3]["text"] == " =2+2 EF 44 %"
+
+
+def test_a_sheet_offers_the_labels(out, tmp_path):
+    run("annotate", "ours", tmp_path / "sheet.xlsx", "--out", out)
+    book = openpyxl.load_workbook(tmp_path / "sheet.xlsx")
+    (column,) = [cell.column_letter for cell in book.worksheets[0][1] if cell.value == "diagnosis"]
+    offered = [one for one in book.worksheets[0].data_validations.dataValidation if f"{column}2" in one.sqref]
+    assert offered[0].formula1 == f"=labels!${column}$2:${column}$8"
+    assert [cell.value for cell in book["labels"][column]][:3] == ["diagnosis", "normal", "ischaemic"]
+
+
+def test_a_sheet_is_not_overwritten_and_a_wrong_one_names_its_cells(out, tmp_path):
+    sheet = tmp_path / "sheet.csv"
+    run("annotate", "ours", sheet, "--out", out)
+    assert "is there already" in run("annotate", "ours", sheet, "--out", out).stderr
+    assert "no report has been read" in run("annotate", "ours", sheet, "--reader", "A", "--out", out).stderr
+    rows = read_table(sheet)
+    rows[1] |= {"diagnosis": CANARY}
+    write_csv(sheet, rows)
+    answer = run("annotate", "ours", sheet, "--reader", "A", "--out", out)
+    assert "row 3, column diagnosis: not one of" in answer.stderr
+    assert CANARY not in answer.output
