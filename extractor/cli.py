@@ -91,7 +91,7 @@ def extract(  # noqa: PLR0913  one parameter an option
     urls: tuple[str, ...],
     verbose: bool,
 ) -> None:
-    r"""Read report FILEs, plain text in UTF-8, into categories; - reads standard input.
+    """Read report FILEs, plain text in UTF-8, into categories; - reads standard input.
 
     Every value is a label of the schema or a number of the report, with its probability and the sentence it
     stands on. A file that cannot be read is named on stderr, and the others are still answered.

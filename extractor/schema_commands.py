@@ -60,7 +60,7 @@ def show(schema: "SchemaVersion", *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as one JSON object.")
 @site_schemas
 def diff(a: "SchemaVersion", b: "SchemaVersion", *, as_json: bool) -> None:
-    r"""Name every change from version A to version B, and whom it breaks.
+    """Name every change from version A to version B, and whom it breaks.
 
     Readers know A and are given results of B. Writers hold results of A, which are then checked under B.
 
@@ -136,7 +136,7 @@ def publish() -> None:
 @click.option("--from", "source", callback=find_schema, metavar="NAME[@V]", help="The version of bare data.")
 @site_schemas
 def migrate(files: tuple[str, ...], target: "SchemaVersion", source: "SchemaVersion | None") -> None:
-    r"""Carry stored results to another schema version: JSON or JSONL files, - for standard input.
+    """Carry stored results to another schema version: JSON or JSONL files, - for standard input.
 
     They are what `extractor extract --json` or the API gave, or only their `data` with --from. One object a
     line is printed. What the other version cannot say is named on stderr by file and line, and the rest is

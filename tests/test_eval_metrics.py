@@ -13,7 +13,7 @@ from eval.gold import form, under
 from eval.intervals import holm, mcnemar, resampled, share_interval, wilson
 from eval.metrics import classification, lists, rates
 from eval.scoring import Scored, length, measured
-from eval.summary import groups, measurements, strata, worst
+from eval.summary import groups, measurements, pooled, strata, worst
 from schemas.fields import NOT_STATED
 
 REF = "cmr-diagnosis@1"
@@ -249,11 +249,16 @@ def test_groups_and_strata():
     scored = [
         *rows(("hcm", "hcm"), ("hcm", "dcm")),
         row("present", "absent", "case 0", path="findings.lge"),
+        row("not_stated", "not_stated", "case 0", path="findings.oedema"),
         row(31.0, 31.0, "case 0", path="measurements.lvef", kind="quantity", result="exact"),
     ]
-    assert {name: one["value"] for name, one in groups(scored).items()} == {
-        "findings": 0, "measurements quantity": 1,
-    }  # fmt: skip
+    assert {name: (one["value"], one["n"]) for name, one in groups(scored).items()} == {
+        "findings": (0.5, 2),
+        "findings, stated": (0, 1),
+        "measurements quantity": (1, 1),
+        "measurements quantity, stated": (1, 1),
+    }
+    assert pooled(scored, "cmr-report@1")["Finding"]["confusion"] == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
     english = strata(scored, "cmr-report@1")["language"]["en"]
     assert (english["reports"], english["diagnosis"]["value"], english["measurements"]["value"]) == (
         2,

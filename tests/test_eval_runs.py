@@ -28,9 +28,9 @@ from eval.gold import form, load, under
 from eval.makers import language_model
 from eval.run import replay
 from eval.systems import LanguageModel, System
-from extractor.engine.base import EngineInfo
+from extractor.engine.base import Chat, EngineInfo
 from extractor.engine.local import LocalEngine
-from extractor.errors import InputError, NotFoundError
+from extractor.errors import EngineError, InputError, NotFoundError
 from extractor.pipeline import Extractor
 
 REF = "cmr-report@1"
@@ -43,7 +43,7 @@ def case(number: int, diagnosis: str, text: str, *, language: str = "en", **gold
         "language": language,
         "text": text,
         "gold": {"diagnosis": diagnosis} | gold,
-        "evidence": {"findings.lge": ["LGE"]} if "LGE" in text else {},
+        "evidence": {"diagnosis": [text]} | ({"findings.lge": ["LGE"]} if "LGE" in text else {}),
     }
 
 
@@ -317,6 +317,33 @@ def test_a_folder_of_another_model_is_another_run(tmp_path):
     assert one["weights"] != language_model(served, REF, "choice", str(tmp_path))["weights"]
 
 
+class Down:
+    """An engine whose server has gone."""
+
+    info = replace(INFO, chat=Chat())
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def score(self, asks):
+        raise EngineError("No server answers.", code="engine_unreachable")
+
+    def generate(self, jobs):
+        return []
+
+    def close(self):
+        pass
+
+
+def test_an_engine_that_fails_ends_the_run_and_no_report_counts_as_failed(out):
+    mine = load("mine", out)
+    system = LanguageModel(Extractor(Down()), "cmr-diagnosis@1", "choice")
+    with pytest.raises(EngineError, match="No server answers"):
+        replay(system, mine, "cmr-diagnosis@1", out)
+    (folder,) = (out / "runs/mine").iterdir()
+    assert not Run.load(folder).records
+
+
 def test_a_folder_without_a_run_is_told(tmp_path):
     with pytest.raises(NotFoundError, match="no folder of a run"):
         Run.load(tmp_path)
@@ -389,7 +416,7 @@ def test_a_language_model_is_replayed_scored_and_repeatable(tiny_extractor: Extr
     assert choice["failed"] == {}
     assert choice["repeatability"]["changed"] == 0
     assert choice["calibration"]["diagnosis"]["n"] == 4
-    assert choice["evidence"]["n"] > 0
+    assert choice["evidence"]["value"] == 1, "any sentence is a piece of the whole text"
     assert choice["speed"]["seconds_mean"] > 0
     assert free["failed"] == {"not_json": 4}, "a random model writes no JSON, and that counts"
     assert free["diagnosis"]["accuracy"]["value"] == 0

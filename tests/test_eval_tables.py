@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,22 @@ def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
     assert (
         "is broken" in run("import", tmp_path / "a.xlsx", "--name", "ours", *MAPPED, "--out", tmp_path).stderr
     )
+
+
+def test_the_commands_of_the_page_on_evaluation(tmp_path, monkeypatch):
+    """Its table is imported as it says and scored; every other command is one that the command line knows."""
+    page = (Path(__file__).parents[1] / "docs/evaluation.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    (table,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    Path("ours.csv").write_text(table, "utf-8")
+    commands = [
+        shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m eval.*", page, re.MULTILINE)
+    ]
+    assert len(commands) > 8
+    assert run(*commands[0]).exit_code == 0
+    assert run("--no-model", "--baselines", "keywords", *commands[1]).exit_code == 0
+    for arguments in commands:
+        assert run(*arguments, "--help").exit_code == 0, arguments
 
 
 # --- annotate ---
