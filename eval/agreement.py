@@ -45,7 +45,9 @@ def readings(folder: Path) -> tuple[list[Case], list[Case]]:
     first = {id_: case.gold for id_, case in cases.items()} | _golds(folder / "first_reading.jsonl")
     second = _golds(folder / "second_reading.jsonl")
     ids = [id_ for id_ in cases if id_ in second]
-    return tuple([cases[id_].model_copy(update={"gold": golds[id_]}) for id_ in ids] for golds in (first, second))  # type: ignore[return-value]
+    return tuple(
+        [cases[id_].model_copy(update={"gold": golds[id_]}) for id_ in ids] for golds in (first, second)
+    )  # type: ignore[return-value]
 
 
 def _golds(file: Path) -> dict[str, Gold]:
@@ -77,7 +79,13 @@ def agreements(first: Sequence[Case], second: Sequence[Case]) -> list[Agreement]
 def _part(path: str, value: Any) -> str:
     """Segments are sets and numbers are no categories: they stand apart from the findings."""
     head, _, rest = path.partition(".")
-    return "segments" if isinstance(value, list) else f"{head} ({rest.rpartition('.')[2]})" if head == "conditions" else head
+    return (
+        "segments"
+        if isinstance(value, list)
+        else f"{head} ({rest.rpartition('.')[2]})"
+        if head == "conditions"
+        else head
+    )
 
 
 def _agreement(part: str, pairs: Sequence[tuple[str, str]]) -> Agreement:

@@ -3,7 +3,6 @@
 The format is told in `eval/sets/README.md`; `case_schema` is its JSON Schema.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from extractor.report import Report
+from extractor.report import Number, Report
 from extractor.units import convert
 from schemas import cmr_diagnosis_v3, cmr_report_v2
 from schemas.cmr_diagnosis_v3 import CmrDiagnosisV3, Condition
@@ -131,6 +130,7 @@ class Case(_Row):
         """
         values = self.values()
         tree: dict[str, Any] = {}
+        numbers = Report.parse(self.text).numbers
         for path, value in values.items():
             if path.startswith("conditions."):
                 continue
@@ -138,19 +138,18 @@ class Case(_Row):
             place = tree
             for key in above:
                 place = place.setdefault(key, {})
-            place[name] = self._quantity(path, value) if path in MEASURES and value != NOT_STATED else value
+            measured = path in MEASURES and value != NOT_STATED
+            place[name] = self._quantity(numbers, path, value) if measured else value
         if set(tree) != set(CmrReportV2.model_fields):
             raise ValueError(f"{self.id}: not every part is labelled")
         return tree
 
-    def _quantity(self, path: str, value: float) -> dict[str, Any]:
-        number = next((n for n in Report.parse(self.text).numbers if _is(n.value, n.unit, path, value)), None)
-        if number is None:
-            raise ValueError(f"{self.id}: {path}: {value:g} does not stand in the text")
-        return {
-            "text": number.text, "value": value, "unit": MEASURES[path].unit,
-            "start": number.start, "end": number.end,
-        }  # fmt: skip
+    def _quantity(self, numbers: Sequence[Number], path: str, value: float) -> dict[str, Any]:
+        found = next((number for number in numbers if _is(number.value, number.unit, path, value)), None)
+        if found is None:
+            raise ValueError(f"{path}: {value:g} does not stand in the text")
+        span = {"start": found.start, "end": found.end}
+        return {"text": found.text, "value": value, "unit": MEASURES[path].unit, **span}
 
 
 def _is(number: float, unit: str | None, path: str, value: float) -> bool:
@@ -208,9 +207,9 @@ def problems(case: Case) -> Iterator[str]:
     for path, quotes in case.evidence.items():
         if path not in values:
             yield f"evidence.{path}: no such field"
-        yield from (
-            f"evidence.{path}: not in the text: {quote!r}" for quote in quotes if quote not in case.text
-        )
+        for place, quote in enumerate(quotes, 1):
+            if quote not in case.text:
+                yield f"evidence.{path}: quote {place} is not in the text"
     for path, value in values.items():
         needs = (
             path.startswith("findings.")
@@ -253,35 +252,6 @@ def _physiology(case: Case) -> Iterator[str]:
     ]
     areas = [m[a] / m[b] for a, b in pairs if a in m and b in m]
     if areas and not (
-        1.0 <= min(areas) and max(areas) <= 2.9 and max(areas) - min(areas) < 0.08 * min(areas)
+        min(areas) >= 1.0 and max(areas) <= 2.9 and max(areas) - min(areas) < 0.08 * min(areas)
     ):
         yield f"measurements: the indices give body surface areas from {min(areas):.2f} to {max(areas):.2f} m2"
-
-
-def check(paths: Sequence[Path]) -> int:
-    """Print what is wrong in each file; return how many problems there are."""
-    count = 0
-    for path in paths:
-        try:
-            cases = read(path)
-        except ValueError as error:
-            print(error)
-            count += 1
-            continue
-        for case in cases:
-            for problem in problems(case):
-                count += 1
-                print(f"{path}: {case.id}: {problem}")
-        print(f"{path}: {len(cases)} reports, {dict(Counter(c.gold.diagnosis for c in cases))}")
-        print(
-            json.dumps(
-                {"language": Counter(c.language for c in cases), "style": Counter(c.style for c in cases)}
-            )
-        )
-    return count
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(min(1, check([Path(name) for name in sys.argv[1:]])))

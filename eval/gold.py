@@ -1,0 +1,137 @@
+"""Annotated sets by name, and what they hold under any version of a schema."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eval.cases import SETS, Case, read
+from extractor.compile import compile_form
+from extractor.errors import InputError, NotFoundError
+from extractor.form import Form, Leaf, Members
+from extractor.pipeline import find_schema
+from extractor.prompt import PromptBook
+from schemas import registry
+from schemas.version import Migration
+
+
+@dataclass(frozen=True)
+class AnnotatedSet:
+    """A set that was read: `labelled` are the paths its gold speaks of, where it does not speak of all."""
+
+    name: str
+    folder: Path
+    cases: tuple[Case, ...]
+    labelled: frozenset[str] | None = None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256((self.folder / "reports.jsonl").read_bytes()).hexdigest()
+
+    def only(self, texts: Collection[str]) -> "AnnotatedSet":
+        """The same set, less the reports whose text is not one of these."""
+        return replace(self, cases=tuple(case for case in self.cases if case.text in texts))
+
+    def gold(self, case: Case, ref: str) -> dict[str, Any]:
+        """Gold by dotted path under the schema `ref`; a field that nobody labelled is left out.
+
+        Raises:
+            InputError: the set holds a label that the schema does not have.
+        """
+        values = case.values()
+        if self.labelled is not None:
+            values = {path: value for path, value in values.items() if path in self.labelled}
+        return under(values, ref)
+
+
+def load(name: str, out: Path) -> AnnotatedSet:
+    """Read a set: one of this package's by its name, one imported under `out`, or any folder.
+
+    Raises:
+        NotFoundError: no such set.
+        InputError: a line of it is wrong; the message names all such lines.
+    """
+    places = (SETS / name, out / "sets" / name, Path(name))
+    folder = next((place for place in places if (place / "reports.jsonl").is_file()), None)
+    if folder is None:
+        known = sorted(
+            file.parent.name for root in places[:2] for file in root.parent.glob("*/reports.jsonl")
+        )
+        raise NotFoundError(
+            "No set has that name, and no folder there holds reports.jsonl.",
+            code="set_unknown",
+            field="--sets",
+            fix=f"Known: {', '.join(known) or 'none'}. To make one: python -m eval import",
+        )
+    try:
+        cases = read(folder)
+    except ValueError as error:
+        raise InputError(str(error), code="set_invalid", field="--sets") from None
+    about = folder / "set.json"
+    labelled = json.loads(about.read_text("utf-8"))["labelled"] if about.is_file() else None
+    return AnnotatedSet(
+        folder.resolve().name, folder, tuple(cases), None if labelled is None else frozenset(labelled)
+    )
+
+
+def book(ref: str) -> PromptBook:
+    """Return what a released schema's fields are called and mean. Raises `NotFoundError`."""
+    return PromptBook.load(ref, find_schema(ref).prompts)
+
+
+@cache
+def form(ref: str) -> Form:
+    """Return the compiled form of a released schema. Raises `NotFoundError`."""
+    return compile_form(find_schema(ref).model)
+
+
+def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
+    """Carry gold, by path of the newest versions, down to the schema `ref`, as a result would be migrated.
+
+    Gold may be partial, which a result is not: so this follows the migrations field by field.
+    """
+    target = find_schema(ref)
+    now = dict(values)
+    if "diagnosis" in now:
+        now["primary"] = now["diagnosis"]  # its name in cmr-diagnosis@3
+    version = registry.get(target.name)
+    while version.ref != target.ref and version.older and version.down:
+        now = _down(now, version.down, form(version.older))
+        version = registry.get(version.older)
+    kept = {leaf.path: now[leaf.path] for leaf in form(ref).leaves() if leaf.path in now}
+    for leaf in form(ref).leaves():
+        if leaf.path in kept and not _allowed(leaf, kept[leaf.path]):
+            raise InputError(
+                f"The set holds a label that {ref} does not have.",
+                code="set_other_labels",
+                field=leaf.path,
+                fix="Score it under the schema it was labelled for: --schema",
+            )
+    return kept
+
+
+def _down(values: Mapping[str, Any], step: Migration, older: Form) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for leaf in older.leaves():
+        source = step.moved.get(leaf.path, leaf.path)
+        if source not in values or _hashable(values[source]) in step.refused.get(leaf.path, {}):
+            continue
+        labels = step.labels.get(leaf.path, {})
+        value = values[source]
+        found[leaf.path] = (
+            [labels.get(one, one) for one in value] if isinstance(value, list) else labels.get(value, value)
+        )
+    return found
+
+
+def _hashable(value: Any) -> Any:
+    return None if isinstance(value, list) else value
+
+
+def _allowed(leaf: Leaf | Members, value: Any) -> bool:
+    if isinstance(leaf, Members):
+        return set(value) <= {option.value for option in leaf.labels}
+    return leaf.kind != "category" or value in {option.value for option in leaf.options}

@@ -1,0 +1,74 @@
+"""What an answer depends on beside the text, as hashes: a change of any of it means another run."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import extractor
+import prompts
+import schemas
+from eval.answers import fingerprint
+from extractor.engine.base import EngineInfo
+from extractor.pipeline import find_schema
+
+# The layers above extractor.pipeline, by the import contracts: they cannot change what a report is read as.
+_ABOVE = frozenset(
+    {
+        *("api", "batch", "client", "fhir", "static"),
+        *("__main__.py", "cli.py", "options.py", "schema_commands.py", "table.py", "terminal.py"),
+    }
+)
+
+
+def _files_sha256(root: Path, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root)}\0".encode())
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def code_sha256() -> str:
+    """The code that reads reports, and the schemas."""
+    own, ours = Path(extractor.__path__[0]), Path(schemas.__path__[0])
+    files = [file for file in own.rglob("*.py") if file.relative_to(own).parts[0] not in _ABOVE]
+    return fingerprint(_files_sha256(own, files), _files_sha256(ours, ours.rglob("*.py")))
+
+
+def prompts_sha256(ref: str) -> str:
+    """All prompt files of this package, as one may build on another, and of the schema's own folder."""
+    folders = [Path(prompts.__path__[0]), find_schema(ref).prompts]
+    return fingerprint([_files_sha256(folder, folder.glob("*.toml")) for folder in folders if folder])
+
+
+def weights_sha256(info: EngineInfo, model: str | None) -> str | None:
+    """What the store knows, else the hash of the model's folder; None where a server runs weights unseen."""
+    if info.weights_sha256 or model is None or not Path(model).is_dir():
+        return info.weights_sha256
+    folder = Path(model)
+    return _files_sha256(folder, (file for file in folder.rglob("*") if file.is_file()))
+
+
+def reader(ref: str) -> dict[str, str | None]:
+    """What every answer under a schema depends on."""
+    return {
+        "schema": ref,
+        "schema_json": fingerprint(find_schema(ref).model.model_json_schema()),
+        "prompts": prompts_sha256(ref),
+        "code": code_sha256(),
+    }
+
+
+def language_model(
+    info: EngineInfo, ref: str, decode: str, model: str | None = None
+) -> dict[str, str | None]:
+    """What a language model's answers depend on. `model` is the folder it was opened from, if it was."""
+    return reader(ref) | {
+        "model": info.model,
+        "weights": weights_sha256(info, model),
+        "precision": info.precision,
+        "adapter": info.adapter,
+        "engine": info.engine,
+        "decode": decode,
+    }
