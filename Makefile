@@ -16,7 +16,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 TEST_MODELS := smollm2-135m qwen2.5-coder-1.5b
 PORT ?= 8000
 
-.PHONY: help setup demo test check lint bench serve models wheelhouse lock clean
+.PHONY: help setup demo test check lint bench eval serve models wheelhouse lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,12 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-bench: setup models ## how fast and how well the default model reads here (about 20 minutes)
+bench: setup models ## how fast the default model reads here (about 15 minutes)
 	$(BIN)/python -m benchmarks.choice_vs_grammar
-	$(BIN)/python -m benchmarks.reading
+
+eval: setup ## how well the default model and the baselines read the test set (about 15 minutes; goes on where it stopped)
+	$(BIN)/extractor models pull
+	$(BIN)/python -m eval
 
 serve: setup ## the HTTP API on port 8000 of this machine (PORT=… for another)
 	$(BIN)/extractor models pull
