@@ -16,7 +16,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 TEST_MODELS := smollm2-135m qwen2.5-coder-1.5b
 PORT ?= 8000
 
-.PHONY: help setup demo test check lint bench eval serve models wheelhouse lock clean
+.PHONY: help setup demo test check lint bench eval load serve models wheelhouse lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: setup models ## how fast the default model reads here (about 15 minutes)
 eval: setup ## how well the default model and the baselines read the test set (about 15 minutes; goes on where it stopped)
 	$(BIN)/extractor models pull
 	$(BIN)/python -m eval
+
+load: setup models ## how the service holds up at 1, 2 and 5 times what it can read (about 15 minutes)
+	$(BIN)/python -m benchmarks.load
 
 serve: setup ## the HTTP API on port 8000 of this machine (PORT=… for another)
 	$(BIN)/extractor models pull
@@ -137,6 +140,6 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet $(UPGRADE) --no-sources \
 
 # torch-cpu.txt is kept by hand: two hashes, as PyTorch publishes them.
 lock: $(STAMPS)/packages ## resolve pyproject.toml into locks/ again (UPGRADE=--upgrade for newer versions)
-	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra eval --extra fhir --override locks/cpu.override --output-file locks/cpu.txt
+	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra batch --extra eval --extra fhir --override locks/cpu.override --output-file locks/cpu.txt
 	$(COMPILE) --group dev --constraint locks/cpu.txt --output-file locks/dev.txt
-	$(COMPILE) pyproject.toml --extra gpu --extra eval --extra fhir --output-file locks/gpu.txt
+	$(COMPILE) pyproject.toml --extra gpu --extra batch --extra eval --extra fhir --output-file locks/gpu.txt

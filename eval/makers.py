@@ -15,7 +15,8 @@ from extractor.pipeline import find_schema
 _ABOVE = frozenset(
     {
         *("api", "batch", "client", "fhir", "static"),
-        *("__main__.py", "cli.py", "options.py", "schema_commands.py", "table.py", "terminal.py"),
+        *("__main__.py", "cli.py", "files.py", "migration.py", "options.py", "prompt_file.py"),
+        *("schema_commands.py", "site.py", "table.py", "terminal.py"),
     }
 )
 

@@ -5,17 +5,16 @@ Heavy modules are imported where they are used, so that `--help` answers at once
 """
 
 import logging
-import os
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import extractor
+from extractor.batch.command import batch
 from extractor.errors import ExtractorError, StoreError
-from extractor.options import site_schemas
+from extractor.options import engine_options, site_schemas, vllm_says
 from extractor.schema_commands import find_schema, schemas
 from extractor.terminal import Boundary, own_terminal
 
@@ -27,28 +26,6 @@ if TYPE_CHECKING:
 @click.version_option(extractor.__version__, message="%(prog)s %(version)s", prog_name="extractor")
 def main() -> None:
     """Read cardiac-MRI reports into validated categories, with a language model on this machine."""
-
-
-def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option(
-            "--verbose", "-v", is_flag=True, help="Show what vLLM and its libraries print, on stderr."
-        ),
-        click.option(
-            "--url",
-            "urls",
-            multiple=True,
-            metavar="URL",
-            help="Ask a vLLM server; again for several servers.",
-        ),
-        click.option(
-            "--model",
-            metavar="ID",
-            help="The model to ask: an id of `extractor models list`, or a folder that holds one.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @main.command()
@@ -78,7 +55,7 @@ def _engine_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--distribution", is_flag=True, help="Also give the probability of the other options.")
 @site_schemas
-@_engine_options
+@engine_options
 def extract(  # noqa: PLR0913  one parameter an option
     files: tuple[str, ...],
     schema: "SchemaVersion",
@@ -119,7 +96,7 @@ def extract(  # noqa: PLR0913  one parameter an option
         if not isinstance(text, ExtractorError)
     ]
     failed = False
-    _vllm_says(verbose=verbose)
+    vllm_says(verbose=verbose)
     with own_terminal(verbose=verbose) as (out, err), closing(outcomes(jobs, model, urls, err)) as answers:
         for name, text in inputs:
             outcome = text if isinstance(text, ExtractorError) else next(answers)
@@ -131,34 +108,51 @@ def extract(  # noqa: PLR0913  one parameter an option
         sys.exit(1)
 
 
-def _vllm_says(*, verbose: bool) -> None:
-    if verbose:
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
-
-
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any."
 )
+@click.option(
+    "--max-waiting",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Reports that may wait; more are answered 429.",
+)
+@click.option(
+    "--grace",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="After SIGTERM, still answer new connections this long, with 503.",
+)
 @site_schemas
-@_engine_options
-def serve(*, host: str, port: int, model: str | None, urls: tuple[str, ...], verbose: bool) -> None:
+@engine_options
+def serve(  # noqa: PLR0913  one parameter an option
+    *,
+    host: str,
+    port: int,
+    max_waiting: int,
+    grace: float,
+    model: str | None,
+    urls: tuple[str, ...],
+    verbose: bool,
+) -> None:
     """Answer over HTTP; the page at /docs shows how.
 
-    The model loads in the background: GET /health/ready answers 200 when it can read reports. No log line ever
-    holds a report. There is no login: put a reverse proxy in front before listening on more than this machine.
+    The model loads in the background: GET /health/ready answers 200 when it can read reports. On SIGTERM or
+    Ctrl-C what was accepted is still answered; a second signal stops at once. No log line ever holds a report.
+    There is no login: put a reverse proxy in front before listening on more than this machine.
     """
-    import uvicorn
-
+    from extractor.api import server
     from extractor.api.app import Settings, create_app
     from extractor.pipeline import open_extractor
 
-    _vllm_says(verbose=verbose)
-    app = create_app(Settings(), lambda: open_extractor(model, urls))
-    config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, server_header=False, date_header=False
-    )
+    vllm_says(verbose=verbose)
+    settings = Settings(max_waiting=max_waiting, probe_idle=bool(urls))
+    app = create_app(settings, lambda: open_extractor(model, urls))
     with own_terminal(verbose=verbose) as (_, err):
         handler = logging.StreamHandler(err)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -166,10 +160,7 @@ def serve(*, host: str, port: int, model: str | None, urls: tuple[str, ...], ver
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [handler], False
             logger.setLevel(logging.INFO)
-        try:
-            uvicorn.Server(config).run()
-        except KeyboardInterrupt:
-            return  # Ctrl-C, after everything that was asked has been answered
+        server.serve(app, host=host, port=port, grace=grace)
 
 
 @main.group()
@@ -214,4 +205,5 @@ def verify(ids: tuple[str, ...]) -> None:
         raise StoreError("Files are wrong or missing.", code="weights_hash_mismatch", fix=fix)
 
 
+main.add_command(batch)
 main.add_command(schemas)

@@ -31,7 +31,7 @@ def read(name: str) -> str | ExtractorError:
         return InputError(f"The file cannot be read: {error.strerror}.", code="file_unreadable")
 
 
-def _open(model: str | None, urls: Sequence[str]) -> "Extractor":
+def open_model(model: str | None, urls: Sequence[str]) -> "Extractor":
     """Open the model; an unknown one is the command line's fault."""
     from extractor.pipeline import open_extractor
 
@@ -49,7 +49,7 @@ def outcomes(
 
     messages = console(err)
     with messages.status("Loading the model …"):
-        opened = _open(model, urls)
+        opened = open_model(model, urls)
     try:
         for start in range(0, len(jobs), BATCH):
             with messages.status(

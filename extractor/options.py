@@ -39,3 +39,32 @@ def site_schemas(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="PLACE",
         help="A folder with schemas of your own, or an installed package's; again for several. Runs its Python files.",
     )(command)
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--model`, `--url` and `--verbose`."""
+    for option in (
+        click.option(
+            "--verbose", "-v", is_flag=True, help="Show what vLLM and its libraries print, on stderr."
+        ),
+        click.option(
+            "--url",
+            "urls",
+            multiple=True,
+            metavar="URL",
+            help="Ask a vLLM server; again for several servers.",
+        ),
+        click.option(
+            "--model",
+            metavar="ID",
+            help="The model to ask: an id of `extractor models list`, or a folder that holds one.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def vllm_says(*, verbose: bool) -> None:
+    """Let vLLM log its progress where `--verbose` asks for it. Before vLLM is imported."""
+    if verbose:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")

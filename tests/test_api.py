@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import uvicorn
 
@@ -37,7 +39,7 @@ class Client(httpx.Client):
 
     def queued(self) -> int:
         app: Any = self.server.config.app
-        return int(app.state.batcher._queue.qsize())
+        return int(app.state.batcher.waiting)
 
 
 @contextmanager
@@ -416,6 +418,86 @@ def test_what_was_asked_is_answered_before_the_server_stops(tiny_extractor):
         client.server.should_exit = True
         watched.gate.set()
         assert [answer.result().status_code for answer in asked] == [200, 200, 200]
+
+
+# --- more than it can read ---
+
+
+def test_a_full_queue_answers_429_and_who_leaves_makes_room(tiny_extractor):
+    watched = Watched(tiny_extractor)
+    settings = Settings(max_waiting=3)
+    with serving(lambda: watched, settings) as client, ThreadPoolExecutor(2) as callers:
+        first = callers.submit(ask, client, text=REPORT, id="first")
+        assert watched.entered.wait(60)
+        with closing(HTTPConnection("127.0.0.1", client.base_url.port)) as leaver:
+            body = orjson.dumps({"reports": [{"text": REPORT, "id": "gone"}] * 3, "schema": DIAGNOSIS})
+            leaver.request("POST", "/extract", body, {"Content-Type": JSON})
+            until(lambda: client.queued() == 3)
+            refused = ask(client, text=REPORT, id="refused")
+            is_problem(refused, 429)
+            assert refused.json()["code"] == "queue_full"
+            assert 1 <= int(refused.headers["retry-after"]) <= 60
+        until(lambda: client.queued() == 0, 5)
+        room = callers.submit(ask, client, reports=[{"text": REPORT, "id": c} for c in "abc"])
+        until(lambda: client.queued() == 3)
+        watched.gate.set()
+        assert first.result().status_code == 200
+        assert [item["id"] for item in room.result().json()["results"]] == ["a", "b", "c"]
+    assert [job.id for batch in watched.batches for job in batch] == ["first", "a", "b", "c"]
+
+
+def test_a_list_that_would_never_fit_the_queue_is_413(tiny_extractor):
+    with serving(lambda: tiny_extractor, Settings(max_waiting=3)) as client:
+        answer = ask(client, reports=[{"text": REPORT}] * 4)
+        is_problem(answer, 413)
+        assert "3" in answer.json()["detail"]
+        assert answer.json()["fix"]
+
+
+def test_retry_after_is_how_long_the_queue_takes_at_the_measured_pace(tiny_extractor):
+    watched = Watched(tiny_extractor)
+    settings = Settings(max_batch=1, max_waiting=3)
+    with serving(lambda: watched, settings) as client, ThreadPoolExecutor(5) as callers:
+        slow = callers.submit(ask, client, text=REPORT)
+        assert watched.entered.wait(60)
+        time.sleep(2)
+        watched.gate.set()
+        assert slow.result().status_code == 200
+        watched.gate.clear()
+        watched.entered.clear()
+        four = [callers.submit(ask, client, text=REPORT)]
+        assert watched.entered.wait(60)
+        four += [callers.submit(ask, client, text=REPORT) for _ in range(3)]
+        until(lambda: client.queued() == 3)
+        assert 4 * 2 <= int(ask(client, text=REPORT).headers["retry-after"]) < 60
+        watched.gate.set()
+        assert [answer.result().status_code for answer in four] == [200] * 4
+
+
+def test_a_long_list_does_not_hold_up_a_single_report(tiny_extractor):
+    watched = Watched(tiny_extractor)
+    with serving(lambda: watched, Settings(max_batch=2)) as client, ThreadPoolExecutor(3) as callers:
+        asked = [callers.submit(ask, client, text=REPORT, id="first")]
+        assert watched.entered.wait(60)
+        asked += [callers.submit(ask, client, reports=[{"text": REPORT, "id": c} for c in "abcdef"])]
+        until(lambda: client.queued() == 6)
+        asked += [callers.submit(ask, client, text=REPORT, id="single")]
+        until(lambda: client.queued() == 7)
+        watched.gate.set()
+        assert [answer.result().status_code for answer in asked] == [200] * 3
+    assert [job.id for job in watched.batches[1]] == ["a", "single"]
+
+
+def test_many_callers_at_once_each_get_their_own_results_in_order(api):
+    lists = [[f"{caller}-{number}" for number in range(4)] for caller in range(24)]
+
+    def call(ids: list[str]) -> list[str]:
+        answer = ask(api, reports=[{"text": f"LVEF {40 + len(i)} %.", "id": i} for i in ids])
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["results"]]
+
+    with ThreadPoolExecutor(len(lists)) as callers:
+        assert list(callers.map(call, lists)) == lists
 
 
 # --- readiness ---

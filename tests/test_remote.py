@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from extractor.api.batcher import Batcher
+from extractor.api.problems import NotReadyError
 from extractor.engine.base import Ask, Chat
 from extractor.engine.remote import RemoteEngine
 from extractor.errors import EngineError
@@ -33,8 +35,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
-    port = free_port()
+def start(folder: Path, log: Path, port: int = 0) -> tuple[subprocess.Popen[bytes], str]:
+    port = port or free_port()
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder),
         "--served-model-name", "tiny-random", "--host", "127.0.0.1", "--port", str(port), "--enforce-eager",
@@ -136,3 +138,40 @@ def test_no_server_at_all_is_a_clear_error():
         engine([f"http://127.0.0.1:{free_port()}"])
     assert caught.value.code == "engine_unreachable"
     assert "ConnectError" in caught.value.detail
+
+
+def test_the_service_is_not_ready_while_no_server_answers_and_again_when_one_does(
+    servers, tiny_model_dir, tmp_path
+):
+    process, url = servers[0]
+    batcher = Batcher(
+        lambda: Extractor(engine([url])), ["cmr-diagnosis@1"], max_batch=8, max_waiting=8, probe_idle=True
+    )
+    batcher.start()
+    assert trouble_becomes(batcher, None)
+    stop(process)
+    assert trouble_becomes(batcher, "engine_down")  # without a report that has to fail first
+    with pytest.raises(NotReadyError, match="ConnectError") as refused:
+        batcher.submit([Job(REPORT)])
+    assert refused.value.retry_after
+    log = tmp_path / "again.log"
+    servers[0] = process, _ = start(tiny_model_dir, log, httpx.URL(url).port or 0)
+    wait_for(process, url, log)
+    assert trouble_becomes(batcher, None)
+    (answer,) = batcher.submit([Job(REPORT, "cmr-diagnosis@1")])
+    assert isinstance(answer.result(60), Extraction)
+    batcher.close()
+
+
+def trouble_becomes(batcher: Batcher, code: str | None) -> bool:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            batcher.check_ready()
+            now = None
+        except NotReadyError as error:
+            now = error.code
+        if now == code:
+            return True
+        time.sleep(0.1)
+    return False

@@ -40,7 +40,9 @@ def test_locks_pin_every_package_by_hash_and_name_no_host(name):
     assert not re.search(r"^\s*-(?!-hash)", text, flags=re.MULTILINE), "no options: pip's own settings decide"
 
 
-@pytest.mark.parametrize(("name", "extras"), [("cpu.txt", ("cpu", "eval")), ("gpu.txt", ("gpu", "eval"))])
+@pytest.mark.parametrize(
+    ("name", "extras"), [("cpu.txt", ("cpu", "batch", "eval")), ("gpu.txt", ("gpu", "batch", "eval"))]
+)
 def test_locks_answer_pyproject(project, name, extras):
     optional = project["project"]["optional-dependencies"]
     wanted = project["project"]["dependencies"] + [line for extra in extras for line in optional[extra]]

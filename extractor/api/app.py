@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from litestar import Litestar
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.types import HTTPScope, Message, Scope
 
 from extractor.api import routes, schemas
@@ -37,6 +37,12 @@ async def _log_access(message: Message, scope: Scope) -> None:
         )
 
 
+async def _part(message: Message, scope: Scope) -> None:
+    """Let go of connections while draining, so that a caller's next request finds another server."""
+    if message["type"] == "http.response.start" and scope["litestar_app"].state.batcher.draining:
+        MutableScopeHeaders.from_message(message)["Connection"] = "close"
+
+
 @asynccontextmanager
 async def _model(app: Litestar) -> AsyncIterator[None]:
     """Load the model in the background from start-up on; answer what waits before shutting down."""
@@ -49,7 +55,13 @@ async def _model(app: Litestar) -> AsyncIterator[None]:
 def create_app(settings: Settings, open_extractor: Callable[[], Extractor]) -> Litestar:
     """Return the API. `open_extractor` runs once, in the thread that will own the model."""
     refs = [version.ref for version in registry.all_versions()]
-    batcher = Batcher(open_extractor, refs, settings.max_batch)
+    batcher = Batcher(
+        open_extractor,
+        refs,
+        max_batch=settings.max_batch,
+        max_waiting=settings.max_waiting,
+        probe_idle=settings.probe_idle,
+    )
     return Litestar(
         [
             routes.extract,
@@ -65,7 +77,7 @@ def create_app(settings: Settings, open_extractor: Callable[[], Extractor]) -> L
         ],
         state=State({"batcher": batcher, "settings": settings}),
         lifespan=[_model],
-        before_send=[_log_access, announce],
+        before_send=[_log_access, announce, _part],
         exception_handlers={Exception: on_error},
         openapi_config=openapi_config(),
         request_max_body_size=settings.max_body,

@@ -36,7 +36,10 @@ _MODELS: Final = (
 
 # What each operation answers with, and which problems it knows.
 _ANSWERS: Final[dict[tuple[str, str], tuple[tuple[str, ...], tuple[int, ...]]]] = {
-    ("/extract", "post"): (("Extraction", "ExtractionList"), (400, 404, 406, 413, 415, 422, 500, 501, 503)),
+    ("/extract", "post"): (
+        ("Extraction", "ExtractionList"),
+        (400, 404, 406, 413, 415, 422, 429, 500, 501, 503),
+    ),
     ("/schemas", "get"): (("SchemaList",), ()),
     ("/schemas/{name}", "get"): (("SchemaList",), (404,)),
     ("/schemas/{name}/{version}", "get"): (("SchemaDetail",), (404,)),
@@ -53,9 +56,10 @@ _MEANING: Final = {
     413: "Too many reports, or too large a body",
     415: "Not JSON in UTF-8",
     422: "The report cannot be read: empty, or not text",
+    429: "Too many reports are waiting; `Retry-After` says for how long",
     500: "Something went wrong on the server",
     501: "FHIR was asked for, and the server runs without its extra `fhir`",
-    503: "The model is not loaded, or does not answer",
+    503: "The model is not loaded or does not answer, or the server is shutting down",
 }
 
 _BUNDLE: Final = {"type": "object", "description": "A FHIR R4 Bundle of type `collection`."}

@@ -15,15 +15,29 @@ from litestar.exceptions import HTTPException
 from pydantic import ValidationError
 
 from extractor.api.models import ExtractRequest, ReportIn
-from extractor.errors import EngineError, ExtractorError, RequestError
+from extractor.errors import ExtractorError, RequestError
 
 logger = logging.getLogger("extractor.api")
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class NotReadyError(EngineError):
+class _LaterError(ExtractorError):
+    """Asking again may help, after `retry_after` seconds where that is known."""
+
+    def __init__(self, detail: str, *, code: str, fix: str, retry_after: int | None) -> None:
+        super().__init__(detail, code=code, fix=fix)
+        self.retry_after = retry_after
+
+
+class NotReadyError(_LaterError):
+    status = 503
     title = "Not ready"
+
+
+class QueueFullError(_LaterError):
+    status = 429
+    title = "Too many requests"
 
 
 class MethodError(RequestError):
@@ -143,8 +157,10 @@ def _from_http(error: HTTPException) -> ExtractorError:
 
 def on_error(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn any exception of a handler into a problem."""
+    if isinstance(error, _LaterError) and error.retry_after is not None:
+        return respond(error, {"Retry-After": str(error.retry_after)})
     if isinstance(error, ExtractorError):
-        return respond(error, {"Retry-After": "5"} if error.code == "model_loading" else None)
+        return respond(error)
     if isinstance(error, HTTPException):
         return respond(_from_http(error), error.headers)
     log_unexpected(error)

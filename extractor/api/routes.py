@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from extractor import fhir
 from extractor.api import models
 from extractor.api.accept import wants_fhir
-from extractor.api.batcher import Batcher, Outcome
+from extractor.api.batcher import Batcher
 from extractor.api.lifecycle import concerns
+from extractor.api.line import Outcome
 from extractor.api.problems import HungUpError
 from extractor.api.requests import Asked, check_media_type, read, understand
 from extractor.errors import ExtractorError
@@ -25,11 +26,17 @@ from extractor.result import Extraction
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits of the API. `max_body` is in bytes; `max_batch` is how many reports the model reads at once."""
+    """Limits of the API. `max_body` is in bytes, all others in reports.
+
+    A request holds at most `max_reports`, the model reads `max_batch` at once, and `max_waiting` may wait for
+    it. `probe_idle` also looks after an engine that has nothing to do: it is somewhere else.
+    """
 
     max_reports: int = 256
     max_body: int = 8 * 1024 * 1024
     max_batch: int = 32
+    max_waiting: int = 256
+    probe_idle: bool = False
 
 
 def _send(answer: BaseModel | dict[str, Any]) -> Response[bytes]:
@@ -54,11 +61,15 @@ async def extract(request: Request[Any, Any, State], state: State) -> Response[b
     as_fhir = wants_fhir(request.headers.get("accept", ""))
     if as_fhir:
         fhir.check()
+    body = (
+        await request.body()
+    )  # whole, before any refusal: a connection closed on unread bytes loses the answer
     served = batcher.check_ready()
-    wanted = understand(await request.body())
+    wanted = understand(body)
     schema = find_schema(wanted.schema_)
     concerns(request, schema)
-    asked = read(wanted, schema.ref, max_reports=settings.max_reports, served=served.model)
+    most = min(settings.max_reports, settings.max_waiting)
+    asked = read(wanted, schema.ref, max_reports=most, served=served.model)
     outcomes = await _answer(request, batcher, asked)
     if not asked.many:
         if isinstance(outcomes[0], ExtractorError):
@@ -126,7 +137,7 @@ def live() -> Response[bytes]:
 
 @get("/health/ready", summary="Can it read reports?", tags=["health"], sync_to_thread=False)
 def ready(state: State) -> Response[bytes]:
-    """200 once the model is loaded and every schema is compiled; 503 with the reason before that."""
+    """200 while reports can be read; 503 with the reason before the model is loaded, when it fails, at the end."""
     cast("Batcher", state.batcher).check_ready()
     return _send(models.Health(status="ready"))
 
