@@ -14,8 +14,8 @@ import click
 import extractor
 from extractor.batch.command import batch
 from extractor.errors import ExtractorError, StoreError
-from extractor.options import engine_options, site_schemas, vllm_says
-from extractor.schema_commands import find_schema, schemas
+from extractor.options import engine_options, reading_options, site_schemas, vllm_says
+from extractor.schema_commands import schemas
 from extractor.terminal import Boundary, own_terminal
 
 if TYPE_CHECKING:
@@ -30,21 +30,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option(
-    "--schema",
-    callback=find_schema,
-    default="cmr-report@1",
-    show_default=True,
-    metavar="NAME[@V]",
-    help="What to read; see `extractor schemas list`. Without @V, the newest version.",
-)
-@click.option(
-    "--decode",
-    type=click.Choice(["choice", "grammar"]),
-    default="choice",
-    show_default=True,
-    help="How to read: score every option, or write the whole object under a grammar.",
-)
+@reading_options
 @click.option(
     "--format",
     "form",

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from extractor.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from schemas.version import SchemaVersion
 
 
 class Place(click.ParamType[str]):
@@ -23,6 +26,39 @@ def _load(ctx: click.Context, param: click.Parameter, places: tuple[str, ...]) -
         site.load(*places)
     except NotFoundError as error:
         raise click.BadParameter(str(error), ctx, param) from None
+
+
+def find_schema(ctx: click.Context, param: click.Parameter, ref: str | None) -> "SchemaVersion | None":
+    """Return the version that an option or argument names; an unknown one is the command line's fault."""
+    from schemas import registry
+
+    try:
+        return registry.get(ref) if ref is not None else None
+    except registry.UnknownSchema as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--schema` and `--decode`."""
+    for option in (
+        click.option(
+            "--decode",
+            type=click.Choice(["choice", "grammar"]),
+            default="choice",
+            show_default=True,
+            help="How to read: score every option, or write the whole object under a grammar.",
+        ),
+        click.option(
+            "--schema",
+            callback=find_schema,
+            default="cmr-report@1",
+            show_default=True,
+            metavar="NAME[@V]",
+            help="What to read; see `extractor schemas list`. Without @V, the newest version.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def site_schemas(command: Callable[..., Any]) -> Callable[..., Any]:

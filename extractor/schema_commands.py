@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from extractor.errors import ExtractorError, InputError
-from extractor.options import site_schemas
+from extractor.options import find_schema, site_schemas
 
 if TYPE_CHECKING:
     from schemas.version import SchemaVersion
-
-
-def find_schema(ctx: click.Context, param: click.Parameter, ref: str | None) -> "SchemaVersion | None":
-    """Return the version that an option or argument names; an unknown one is the command line's fault."""
-    from schemas import registry
-
-    try:
-        return registry.get(ref) if ref is not None else None
-    except registry.UnknownSchema as error:
-        raise click.BadParameter(str(error), ctx, param) from None
 
 
 @click.group()

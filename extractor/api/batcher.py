@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from extractor.api.line import Line, Outcome, Waiting
 from extractor.api.problems import NotReadyError, QueueFullError, internal_error, log_unexpected
 from extractor.engine.base import Ask, EngineInfo
-from extractor.errors import ExtractorError
+from extractor.errors import ExtractorError, InputError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
 
@@ -127,7 +127,8 @@ class Batcher:
         if extractor is None:
             return
         while (batch := self._line.take(self._max_batch, self._patience())) is not None:
-            if not (batch and self._read(extractor, batch)):
+            well = self._read(extractor, batch) if batch else self._patience() is None
+            if not well:
                 self._probe(extractor)
 
     def _patience(self) -> int | None:
@@ -155,7 +156,7 @@ class Batcher:
         return None
 
     def _read(self, extractor: Extractor, batch: Sequence[Waiting]) -> bool:
-        """Answer `batch`; return whether anything could be read, which says that the engine is well."""
+        """Answer `batch`; return False where every report failed, and none by its own fault."""
         self._reading = len(batch)
         start = time.monotonic()
         try:
@@ -170,7 +171,7 @@ class Batcher:
         self._reading = 0
         for item, outcome in zip(batch, outcomes, strict=True):
             item.answer.set_result(outcome)
-        return any(isinstance(outcome, Extraction) for outcome in outcomes)
+        return any(isinstance(outcome, (Extraction, InputError)) for outcome in outcomes)
 
     def _probe(self, extractor: Extractor) -> None:
         """Ask the engine for one token, and be ready or not by its answer."""

@@ -11,8 +11,7 @@ import click
 import extractor
 from extractor.errors import InputError
 from extractor.files import BATCH, open_model
-from extractor.options import engine_options, site_schemas, vllm_says
-from extractor.schema_commands import find_schema
+from extractor.options import engine_options, reading_options, site_schemas, vllm_says
 from extractor.terminal import own_terminal
 
 if TYPE_CHECKING:
@@ -31,21 +30,7 @@ def _named(ctx: click.Context, param: click.Parameter, output: Path) -> Path:
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
 @click.argument("output", metavar="OUTPUT", type=click.Path(path_type=Path), callback=_named)
-@click.option(
-    "--schema",
-    callback=find_schema,
-    default="cmr-report@1",
-    show_default=True,
-    metavar="NAME[@V]",
-    help="What to read; see `extractor schemas list`. Without @V, the newest version.",
-)
-@click.option(
-    "--decode",
-    type=click.Choice(["choice", "grammar"]),
-    default="choice",
-    show_default=True,
-    help="How to read: score every option, or write the whole object under a grammar.",
-)
+@reading_options
 @click.option(
     "--text", metavar="COLUMN", help="The column that holds the reports.  [default: text, or the only one]"
 )
