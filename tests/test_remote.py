@@ -144,9 +144,8 @@ def test_the_service_is_not_ready_while_no_server_answers_and_again_when_one_doe
     servers, tiny_model_dir, tmp_path
 ):
     process, url = servers[0]
-    batcher = Batcher(
-        lambda: Extractor(engine([url])), ["cmr-diagnosis@1"], max_batch=8, max_waiting=8, probe_idle=True
-    )
+    remote = Extractor(engine([url]))
+    batcher = Batcher(lambda: remote, ["cmr-diagnosis@1"], max_batch=8, max_waiting=8, probe_idle=True)
     batcher.start()
     assert trouble_becomes(batcher, None)
     stop(process)
@@ -161,6 +160,7 @@ def test_the_service_is_not_ready_while_no_server_answers_and_again_when_one_doe
     (answer,) = batcher.submit([Job(REPORT, "cmr-diagnosis@1")])
     assert isinstance(answer.result(60), Extraction)
     batcher.close()
+    remote.engine.close()
 
 
 def trouble_becomes(batcher: Batcher, code: str | None) -> bool:
