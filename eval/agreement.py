@@ -5,7 +5,7 @@ any disagreement was settled, and the author's values of that time as `first_rea
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from sklearn.metrics import cohen_kappa_score
 
 from eval.cases import Case, Gold, read
-from schemas.fields import NOT_STATED
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,3 @@ def table(folder: Path) -> str:
         kappa = "" if one.kappa is None else f"{one.kappa:.2f}"
         lines.append(f"| {one.part} | {one.n} | {one.same} ({one.same / one.n:.1%}) | {kappa} |")
     return "\n".join(lines)
-
-
-def stated(values: Mapping[str, Any]) -> int:
-    """How many of a case's fields say something."""
-    return sum(value not in (NOT_STATED, []) for value in values.values())

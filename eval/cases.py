@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from extractor.report import Number, Report
 from extractor.units import convert
@@ -17,7 +17,7 @@ from schemas import cmr_diagnosis_v3, cmr_report_v2
 from schemas.cmr_diagnosis_v3 import CmrDiagnosisV3, Condition
 from schemas.cmr_report_v1 import Measurements
 from schemas.cmr_report_v2 import CmrReportV2
-from schemas.fields import NOT_STATED, Measure
+from schemas.fields import NOT_STATED, Measure, Schema
 
 SETS = Path(__file__).parent / "sets"
 
@@ -51,11 +51,7 @@ Style = Literal[
 ]
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Gold(_Row):
+class Gold(Schema):
     """What a report states. What is left out is `not_stated`; a list left out is empty."""
 
     diagnosis: cmr_diagnosis_v3.Diagnosis | None = Field(None, description="null: nobody labelled it")
@@ -71,7 +67,7 @@ class Gold(_Row):
     )
 
 
-class Case(_Row):
+class Case(Schema):
     """One annotated report. `repr` never shows its text."""
 
     id: Annotated[str, Field(min_length=1)]

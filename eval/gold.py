@@ -15,7 +15,7 @@ from extractor.form import Form, Leaf, Members
 from extractor.pipeline import find_schema
 from extractor.prompt import PromptBook
 from schemas import registry
-from schemas.version import Migration
+from schemas.migrate import Way, ways
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
     now = dict(values)
     if "diagnosis" in now:
         now["primary"] = now["diagnosis"]  # its name in cmr-diagnosis@3
-    version = registry.get(target.name)
-    while version.ref != target.ref and version.older and version.down:
-        now = _down(now, version.down, form(version.older))
-        version = registry.get(version.older)
-    kept = {leaf.path: now[leaf.path] for leaf in form(ref).leaves() if leaf.path in now}
+    kept = {
+        path: _along(way, now[way.path])
+        for path, way in ways(registry.get(target.name), target).items()
+        if way.path in now and (isinstance(now[way.path], list) or now[way.path] not in way.refused)
+    }
     for leaf in form(ref).leaves():
         if leaf.path in kept and not _allowed(leaf, kept[leaf.path]):
             raise InputError(
@@ -113,22 +113,10 @@ def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
     return kept
 
 
-def _down(values: Mapping[str, Any], step: Migration, older: Form) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for leaf in older.leaves():
-        source = step.moved.get(leaf.path, leaf.path)
-        if source not in values or _hashable(values[source]) in step.refused.get(leaf.path, {}):
-            continue
-        labels = step.labels.get(leaf.path, {})
-        value = values[source]
-        found[leaf.path] = (
-            [labels.get(one, one) for one in value] if isinstance(value, list) else labels.get(value, value)
-        )
-    return found
-
-
-def _hashable(value: Any) -> Any:
-    return None if isinstance(value, list) else value
+def _along(way: Way, value: Any) -> Any:
+    if isinstance(value, list):
+        return [way.labels.get(one, one) for one in value]
+    return way.labels.get(value, value)
 
 
 def _allowed(leaf: Leaf | Members, value: Any) -> bool:
