@@ -12,12 +12,16 @@ from eval.systems import Kinds, Outcome
 from extractor.engine.local import LocalEngine
 from extractor.errors import EngineError
 from extractor.form import Leaf, Members
+from extractor.grammar import compile_grammar
+from extractor.plan import bind
 from extractor.prompt import neutral, system_text
+from extractor.report import Report
 from extractor.result import Usage
 from extractor.units import canonical, convert
 from schemas.fields import NOT_STATED
 
-MAX_TOKENS = 2048
+AROUND = 256
+"""Tokens for what a model writes around its object, beyond the object's own length: more is an answer that never ends."""
 PROMPT = """
 
 Answer with one JSON object and nothing else. Its keys are the field names as written above, all of them. A number is
@@ -39,16 +43,19 @@ class FreeRunning:
     batch: ClassVar[int] = 8
 
     def __init__(
-        self, engine: LocalEngine, schema: str, opened_as: str | None = None, *, max_tokens: int = MAX_TOKENS
+        self, engine: LocalEngine, schema: str, opened_as: str | None = None, *, max_tokens: int | None = None
     ) -> None:
-        self._max_tokens = max_tokens
         self._engine = engine
         self._form = form(schema)
+        # A byte of JSON is a token at most.
+        self._max_tokens = (
+            max_tokens or AROUND + compile_grammar(bind(self._form, Report.parse("-"), {})).longest
+        )
         self._system = system_text(self._form, book(schema), "grammar") + PROMPT
         self.name = f"{engine.info.model} free"
         self.maker: dict[str, Any] = language_model(engine.info, schema, "free", opened_as) | {
             "asked": PROMPT,
-            "tokens": max_tokens,
+            "tokens": self._max_tokens,
         }
 
     def answer(self, texts: Sequence[str]) -> list[Outcome]:

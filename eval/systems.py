@@ -59,7 +59,9 @@ class LanguageModel:
         self._schema = schema
         self.decode: Decode = decode
         self.name = f"{extractor.info.model} {decode}"
-        self.maker = language_model(extractor.info, schema, decode, opened_as)
+        self.maker = language_model(extractor.info, schema, decode, opened_as) | {
+            "calibration": str(extractor.calibration) if extractor.calibration else None
+        }
 
     def answer(self, texts: Sequence[str]) -> list[Outcome]:
         jobs = [Job(text, self._schema, self.decode, distribution=True) for text in texts]

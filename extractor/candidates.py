@@ -3,9 +3,11 @@
     candidates(report, {"lvef": Wanted(Measure("%", 3, 90), ("LVEF", "EF"))})["lvef"]
 
 A number is an option where its unit converts to the field's, the converted value is plausible, and it isn't a normal
-limit, a date, a dose or a name (`Number.kind`). Then terms narrow: a number belongs to the field whose term names it,
-and is no option elsewhere. A number that nobody named is an option for fields that found none of their own, unless
-it is named as something that no field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter).
+limit, a date, a dose or a name (`Number.kind`). Terms put the likeliest first and drop what the words settle: a
+number belongs to the field whose term names it, and is no option elsewhere. A number with a unit that no term names
+is an option for every field that it fits, also beside numbers of the field's own, unless it is named as something
+that no field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter). An option too many can be declined, a
+missing one can't be chosen.
 
 How a number finds its term, within its sentence, line or table row (`extractor.claims`):
 
@@ -15,12 +17,14 @@ How a number finds its term, within its sentence, line or table row (`extractor.
 
 A bare term that both ventricles share ("EF", "EDV") goes to the ventricle named in a bracket behind the number,
 between the two, in the table's column, before it in the sentence, or by the section ("Right ventricle:"),
-in this order; without any of these it means the left ventricle, as it does in every report. Where the right one was
-only mentioned in another clause or an earlier sentence, the left one's field keeps the number as well unless it has
-one of its own: an option too many can be declined, a missing one can't be chosen.
+in this order; without any of these it means the left ventricle, as it does in every report. All of this is only
+probable: where the other ventricle's field has no number of its own, it is offered the bare term's as well. So is,
+where a field has no number of its own study, a number of the other study; a previous study's field only where the
+report has several numbers for it.
 
-A number without a unit answers only where a term stands directly before it ("LVEF 55", "EF: 0.55"), or for a ratio.
-Where a term is shared by a volume and its index, a number without a unit is the volume.
+A number without a unit answers only where a term stands before it, directly ("LVEF 55", "EF: 0.55") or not far off
+("EF noch 55"), or for a ratio. Where a term is shared by a volume and its index, a number without a unit is first of
+all the volume.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +40,7 @@ from extractor.terms import compiled
 from extractor.units import canonical, convert
 from schemas.fields import Measure, Quantity
 
+_MOST: Final = 8  # options of one field
 _OTHER: Final = ""  # a field that nobody asked for: it takes the numbers that `OTHER_MEASURES` name
 
 
@@ -64,20 +69,29 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
         for field in fields
         if (value := field.fitting(number)) is not None
     }
-    others = {
+    measured = {
         (i, _OTHER) for i, number in enumerate(report.numbers) if number.unit and number.kind == "value"
     }
     terms = compiled(((_OTHER, OTHER_MEASURES), *((field.name, field.wanted.terms) for field in fields)))
     units = {field.name: field.unit for field in fields} | {_OTHER: ""}
-    claims = Claims(report, terms, units, frozenset({*values, *others})).all()
+    claims = Claims(report, terms, units, frozenset({*values, *measured})).all()
     named = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name != _OTHER}
+    others = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name == _OTHER}
     nobodys = [i for i in sorted({i for i, _ in values}) if i not in named]
     options: dict[str, tuple[Quantity, ...]] = {}
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
-        free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
+        free = [
+            i
+            for i in nobodys
+            if (i, field.name) in values and field.takes_unnamed(report.numbers[i], i in others)
+        ]
         order = _ordered(report.numbers, own, free, field.wanted.measure.study)
-        options[field.name] = tuple(field.quantity(report.numbers[i], values[i, field.name]) for i in order)
+        if field.wanted.measure.study == "previous" and len({values[i, field.name] for i in order}) < 2:
+            order = [i for i in order if report.numbers[i].is_prior]
+        options[field.name] = tuple(
+            field.quantity(report.numbers[i], values[i, field.name]) for i in order[:_MOST]
+        )
     return options
 
 
@@ -112,9 +126,14 @@ class _Field:
             else None
         )
 
-    def takes_unnamed(self, number: Number) -> bool:
-        """Say whether a fitting number that no term names may answer this field: only where it has no terms."""
-        return not self.wanted.terms and (number.unit is not None or self.unit == "ratio")
+    def takes_unnamed(self, number: Number, named_otherwise: bool) -> bool:  # noqa: FBT001
+        """Say whether a fitting number that no field's term names may answer this field.
+
+        One without terms takes a pure number too, and what names something that no field asks for.
+        """
+        if self.wanted.terms:
+            return number.unit is not None and not named_otherwise
+        return number.unit is not None or self.unit == "ratio"
 
     def quantity(self, number: Number, value: float) -> Quantity:
         return Quantity(
@@ -125,21 +144,15 @@ class _Field:
 def _ordered(
     numbers: Sequence[Number], own: Mapping[int, Claim], nobodys: Sequence[int], study: str
 ) -> list[int]:
-    """Order a field's numbers, best first; one with numbers of its own takes nobody else's.
+    """Order a field's numbers, best first; one that a term names in the right study shuts out the doubtful others."""
 
-    A field of the current study takes a previous one's number where it has no other: what dates a number is only
-    probable, and an option too many can be declined. A previous study's field takes those alone.
-    """
-    has_own = any(claim.rank is Rank.NAMED for claim in own.values())
-    ranks = {i: (claim.rank, claim.distance) for i, claim in own.items()}
-    if has_own:
-        ranks = {i: rank for i, rank in ranks.items() if rank[0] is not Rank.OTHER_SIDE}
-    else:
-        ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | ranks
-    if study == "previous":
-        ranks = {i: rank for i, rank in ranks.items() if numbers[i].is_prior}
-    else:
-        ranks = {i: rank for i, rank in ranks.items() if not numbers[i].is_prior} or ranks
+    def other_study(i: int) -> bool:
+        return numbers[i].is_prior != (study == "previous")
+
+    claimed = {i: (claim.rank, claim.distance) for i, claim in own.items()}
+    ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | claimed
+    if any(rank is Rank.NAMED and not other_study(i) for i, (rank, _) in ranks.items()):
+        ranks = {i: r for i, r in ranks.items() if r[0] is not Rank.OTHER_SIDE and not other_study(i)}
     return sorted(
-        ranks, key=lambda i: (numbers[i].is_prior, ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
+        ranks, key=lambda i: (other_study(i), ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
     )

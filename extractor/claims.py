@@ -9,6 +9,7 @@ from extractor.page import Page, Ventricle
 from extractor.report import Report
 from extractor.terms import Mention, Terms
 
+_NEAR: Final = 40  # characters between a term and a number without a unit
 _FAR: Final = 80  # characters between a term and its number; further apart the claim is weak
 
 
@@ -98,30 +99,32 @@ class Claims:
             self._claim(i, behind, self._page.ventricle(behind, i))
 
     def _fields(self, i: int, mention: Mention, ventricle: Ventricle | None) -> list[str]:
-        """Return the fields of a term that can take a number, those of the other side too if the side is unsure."""
+        """Return the fields of a term that can take a number: of a bare term, those of both ventricles."""
         fields = [field for field in mention.fields if (i, field) in self._fitting]
-        if self._page.numbers[i].unit is None:
-            if not self._page.direct(mention, i):
+        if self._loose(mention, i):
+            if self._distance(mention, i) > _NEAR:
                 fields = [field for field in fields if self._units[field] == "ratio"]
+        elif self._page.numbers[i].unit is None:
             fields = [field for field in fields if not self._units[field].endswith("/m2")] or fields
-        if ventricle is None:
-            return fields
-        if mention.side is not None:
-            return fields if ventricle.side == mention.side else []
-        return [field for field in fields if not ventricle.sure or not self._opposes(field, ventricle)]
+        elsewhere = ventricle is not None and mention.side is not None and ventricle.side != mention.side
+        return [] if elsewhere else fields
+
+    def _loose(self, mention: Mention, i: int) -> bool:
+        """Say whether words stand between a term and a number without a unit."""
+        return self._page.numbers[i].unit is None and not self._page.direct(mention, i)
 
     def _opposes(self, field: str, ventricle: Ventricle) -> bool:
         return self._sides.get(field, ventricle.side) != ventricle.side
 
     def _claim(self, i: int, mention: Mention, ventricle: Ventricle | None) -> bool:
-        number, (start, end) = self._page.numbers[i], self._page.spans[i]
-        distance = start - mention.end if mention.end <= start else mention.start - end
+        number, distance = self._page.numbers[i], self._distance(mention, i)
         fields = self._fields(i, mention, ventricle)
+        loose = self._loose(mention, i)
         for field in fields:
             # A bare term may take one number for each ventricle: "EF LV 45 %, RV 50 %".
             taker = field + ventricle.side if ventricle and mention.bare else field
             key = (mention.start, taker, number.unit)
-            again = (key in self._used and not self._continues(i)) or distance > _FAR
+            again = (key in self._used and not self._continues(i)) or distance > _FAR or loose
             rank = Rank.AGAIN if again else Rank.NAMED
             if ventricle and mention.side is None and self._opposes(field, ventricle):
                 rank = Rank.OTHER_SIDE
@@ -129,6 +132,10 @@ class Claims:
             if not number.is_prior:
                 self._used.add(key)
         return bool(fields)
+
+    def _distance(self, mention: Mention, i: int) -> int:
+        start, end = self._page.spans[i]
+        return start - mention.end if mention.end <= start else mention.start - end
 
     def _continues(self, i: int) -> bool:
         """A range's upper bound and an earlier study's value belong to the term as much as the number before."""

@@ -17,7 +17,7 @@ ABBREVIATIONS: Final = frozenset((
     "tel", "sog", "allg", "dtl", "dz", "ndl", "ev", "va", "bek", "tlw", "teilw",
     "linksventr", "rechtsventr", "ventr", "myok", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o",
     "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte",
-    "pac", "num", "pag", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej",
+    "pac", "num", "pag", "nat", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej",
     "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
 ))  # fmt: skip
 MONTHS: Final = (
@@ -116,13 +116,13 @@ COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 # --- chambers -----------------------------------------------------------------------------------------------------
 
 LEFT_WORDS: Final = (
-    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? ventrikels?|linksventrik[a-z]*|linksventr|"
+    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventrikels?|(?:herz)?kammer)|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
     "linkerventrik[a-z]*"
 )
 RIGHT_WORDS: Final = (
-    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? ventrikels?|rechtsventrik[a-z]*|rechtsventr|"
+    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventrikels?|(?:herz)?kammer)|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
     "rechterventrik[a-z]*"
@@ -280,7 +280,6 @@ OTHER_MEASURES: Final = (
         "Lymphknoten",
         "adenopatia",
         "hernia",
-        "slice",
         "pericardium",
         "Perikard",
         "pericardio",

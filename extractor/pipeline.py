@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 import extractor
+from extractor.calibration import Calibration, find_calibration
 from extractor.compile import compile_form
 from extractor.decode import EXECUTORS, Reading
 from extractor.engine import open_engine
@@ -87,21 +88,30 @@ def find_schema(ref: str) -> SchemaVersion:
 
 
 def open_extractor(model: str | None = None, urls: Sequence[str] = ()) -> "Extractor":
-    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` on it."""
-    return Extractor(open_engine(model, urls))
+    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` with its calibration on it."""
+    calibration = find_calibration(model)
+    return Extractor(open_engine(model, urls), calibration)
 
 
 class Extractor:
-    """Turns reports into validated categories with one engine. Not thread-safe: one caller at a time."""
+    """Turns reports into validated categories with one engine. Not thread-safe: one caller at a time.
 
-    def __init__(self, engine: Engine) -> None:
+    Without a calibration probabilities are the model's own, and `review` is None.
+    """
+
+    def __init__(self, engine: Engine, calibration: Calibration | None = None) -> None:
         self.engine = engine
+        self.calibration = calibration
         self._schemas: dict[str | type[BaseModel], _Schema] = {}
         self._layouts: dict[tuple[str | type[BaseModel], Decode], Layout] = {}
 
     @property
     def info(self) -> EngineInfo:
         return self.engine.info
+
+    def _calibration(self, decode: Decode) -> Calibration | None:
+        """The calibration, if it is of this decoder: the other one's probabilities mean something else."""
+        return self.calibration if self.calibration and self.calibration.decode == decode else None
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
         """Compile the schema's plan and put its instructions into the engine's prefix cache.
@@ -188,12 +198,12 @@ class Extractor:
             data = task.plans[0].assemble(answers)
         except ExtractorError as error:
             return error
-        info = self.info
+        info, calibration = self.info, self._calibration(task.job.decode)
         return Extraction(
             id=task.job.id,
             schema=task.ref,
             data=data,
-            fields=dict(field_results(task, answers, evidence)),
+            fields=dict(field_results(task, answers, evidence, calibration)),
             provenance=Provenance(
                 extractor=extractor.__version__,
                 schema=task.ref,
@@ -203,6 +213,7 @@ class Extractor:
                 weights_sha256=info.weights_sha256,
                 precision=info.precision,
                 adapter=info.adapter,
+                calibration=str(calibration) if calibration else None,
                 engine=info.engine,
             ),
             usage=Usage(
@@ -215,7 +226,10 @@ class Extractor:
 
 
 def field_results(
-    task: _Task, answers: Mapping[str, Answer], evidence: Mapping[str, Evidence]
+    task: _Task,
+    answers: Mapping[str, Answer],
+    evidence: Mapping[str, Evidence],
+    calibration: Calibration | None,
 ) -> Iterator[tuple[str, FieldResult]]:
     """Every field's answer in the schema's order; fields inside an absent optional model have none."""
     absent = tuple(f"{path}." for path, answer in answers.items() if answer.option is NO)
@@ -223,6 +237,7 @@ def field_results(
         answer = answers.get(leaf.path)
         if answer is None or leaf.path.startswith(absent):
             continue
+        answer, review = calibration.apply(leaf, answer) if calibration else (answer, None)
         value = answer.option.value
         yield (
             leaf.path,
@@ -230,6 +245,7 @@ def field_results(
                 value=value,
                 probability=min(1.0, answer.chance),
                 status=answer.status,
+                review=review,
                 evidence=evidence.get(leaf.path) or task.plans[0].sentence_of(value),
                 distribution=answer.distribution if task.job.distribution else None,
             ),

@@ -61,6 +61,8 @@ _DATES: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"(?:(?<!\w)|(?<=[0-9][xX])|(?<=[A-Za-z]{3}))(?<![0-9][.,])(?:"
     r"[0-9]{1,3}(?:[\u2009\u202f'\u2019][0-9]{3})+(?:[.,][0-9]{1,6})?|"
+    # "1 168 ms": a plain space only where a relaxation time must be meant
+    r"[12][ \u00a0][0-9]{3}(?=\s?(?:(?:±|\+/-|[-\u2013]|[aà]|to|bis)\s?(?:[12][ \u00a0])?[0-9]{1,4}\s?)?ms\b)|"
     r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{1,6}|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]{1,6}|"
     r"[0-9]{1,3}(?:\.[0-9]{3}){2,4}|[0-9]{1,3}(?:,[0-9]{3}){2,4}|"
     r"[0-9]{1,12}[.,][0-9]{1,8}|[0-9]{1,12}|(?<=[\s(=])\.[0-9]{1,3})(?![0-9]|[.,][0-9])"
@@ -68,7 +70,7 @@ _NUMBER: Final = re.compile(
 _ADJACENT: Final = re.compile(rf"{GAP}{{0,2}}[-\u2011]?{GAP}?")
 _ASIDE: Final = re.compile(rf"{GAP}{{0,2}}(?:[(\[|]|\t| ){GAP}{{0,6}}")
 _BEFORE: Final = re.compile(
-    r"(?:[(\[]\s?|\b(?:in|en) )([^\s()\[\]:=|]{1,12})\s?[)\]]?[ \t:=|]{0,8}$|\s(%)[ \t:=|]{0,8}$"
+    r"(?:[(\[]\s?|\b(?:in|en) )([^\s()\[\]:=|]{1,12})\s?[)\]]?[ \t:=|]{0,8}\Z|(?<![0-9])\s(%)[ \t:=|]{0,8}\Z"
 )
 _COMPARATOR: Final = re.compile(r"(?:[<>]=|=[<>]|[<>≤≥~≈\u223c])[ \u00a0]?$")
 _SIGN: Final = re.compile(r"[^\s0-9%²][ \t(\[=:]{1,3}[-\u2212\u2013]$|[(\[=:][-\u2212\u2013]$")
@@ -127,7 +129,7 @@ def _decimal_separator(text: str, matches: list[re.Match[str]]) -> str | None:
 
 def _value(body: str, decimal: str | None, unit: str | None) -> float:
     """Read a number's digits. See the module's docstring for the ambiguous ones."""
-    body = re.sub("[\u2009\u202f'\u2019]", "", body)
+    body = re.sub("[ \u00a0\u2009\u202f'\u2019]", "", body)
     separators = [char for char in body if char in ".,"]
     if not separators:
         return float(body)

@@ -17,7 +17,7 @@ class FieldResult(_Frozen):
     """One field's answer.
 
     `status`: `answered` by the model; `forced`, only one value was possible in this report; `implied`, not
-    asked because the field it depends on rules it out.
+    asked because the field it depends on rules it out. Only what was answered is ever for `review`.
     """
 
     value: Any
@@ -25,6 +25,11 @@ class FieldResult(_Frozen):
         ge=0, le=1, description="over the allowed options of this field; they sum to 1"
     )
     status: Literal["answered", "forced", "implied"]
+    review: bool | None = Field(
+        default=None,
+        description="whether a human should look: of answers at least this probable more than 2 % would be wrong; "
+        "null where the model has no calibration for such a field",
+    )
     evidence: Evidence | None = Field(
         default=None, description="a sentence of the report, never generated text"
     )
@@ -44,6 +49,9 @@ class Provenance(_Frozen):
     )
     precision: str
     adapter: str | None
+    calibration: str | None = Field(
+        default=None, description="what made the probabilities, null where they are the model's own"
+    )
     engine: str
 
 

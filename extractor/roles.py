@@ -30,6 +30,7 @@ _ACQUISITION: Final = re.compile(
 )
 _AGENT: Final = words(words_of.AGENT_WORDS)
 _HEADER: Final = words(words_of.REFERENCE_HEADER)
+_REFERENCES: Final = re.compile(words_of.NORMAL_STRONG)
 _OPENING: Final = re.compile(r"(?:^|[\n\r.;])[ \t]*$")
 _ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
 _NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
@@ -113,14 +114,21 @@ def _name(place: Place, number: Number) -> Kind | None:
 
 def _is_reference(place: Place, tables: Tables, found: list[Number], i: int) -> bool:
     number = found[i]
+    limit = number.link == "range" or number.comparator != ""
     cell = tables.at(number.start)
     if cell and cell.header:
-        header = place.lower[slice(*cell.header)]
-        if _HEADER.search(header) or header.strip(" .:*") in words_of.COLUMN_OF_NORMALS:
+        header = place.lower[slice(*cell.header)].strip(" .:*[]()")
+        # "normal" above a number is another row's finding unless a limit stands below it.
+        if (
+            header in words_of.COLUMN_OF_NORMALS
+            or _REFERENCES.fullmatch(header)
+            or (limit and _HEADER.search(header))
+        ):
             return True
-    limit = number.link == "range" or number.comparator != ""
     before = place.before(number.start, 60)
-    if _STRONG.search(before) or _COLON.search(before) or (_WEAK.search(before) and (limit or place.bracket)):
+    if _STRONG.search(before):
+        return True
+    if (_WEAK.search(before) or _COLON.search(before)) and (limit or place.bracket):
         return True
     return limit and _follows_value(place, found, i)
 

@@ -103,7 +103,9 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
     lower_follows = following[0].islower()
     if end > stop + 1:
         return not lower_follows
-    counted = re.search(r"[0-9]\s?$", before[: len(before) - len(token)]) is not None  # "49 ms.", "10 min."
+    counted = (
+        re.search(r"(?<![A-Za-z])[0-9]\s?$", before[: len(before) - len(token)]) is not None
+    )  # "49 ms.", "10 min."
     if fold(token).lower in ABBREVIATIONS and not counted:
         return _first_word(following) in OPENERS and following[0].isupper()
     # "1." opens a line or follows a finished statement: an enumeration, kept with what it numbers.

@@ -34,9 +34,13 @@ def plain(text: str) -> str:
 
 
 def result(extraction: Extraction) -> RenderableType:
-    """Draw one report's result: a row for each field that says something, one line for the others."""
+    """Draw one report's result: a row for each field that says something or is for review, one line for the others."""
     names = short_names(extraction.fields)
-    said = {path: field for path, field in extraction.fields.items() if field.value not in (NOT_STATED, [])}
+    said = {
+        path: field
+        for path, field in extraction.fields.items()
+        if field.review or field.value not in (NOT_STATED, [])
+    }
     silent = _silent(extraction.fields, said)
     origin = extraction.provenance
     head = Text.assemble(
@@ -126,7 +130,7 @@ def _probability(field: FieldResult) -> Text:
     if field.status != "answered":
         return Text("—", "dim")
     style = "green" if field.probability >= 0.9 else "yellow" if field.probability >= 0.6 else "red"
-    return Text(f"{field.probability:.2f}", style)
+    return Text.assemble(("review ", "bold") if field.review else "", (f"{field.probability:.2f}", style))
 
 
 def _runner_up(field: FieldResult) -> Text:

@@ -17,7 +17,7 @@ def branchings(options: Sequence[Tokens], end: int) -> dict[Tokens, Tokens]:
     `end` follows an option that is itself the beginning of another. Options must differ from each other.
     """
     following: dict[Tokens, dict[int, None]] = {}
-    for option in _ended(options, end):
+    for option in ended(options, end):
         for place, token in enumerate(option):
             following.setdefault(option[:place], {})[token] = None
     return {prefix: tuple(tokens) for prefix, tokens in following.items() if len(tokens) > 1}
@@ -29,7 +29,7 @@ def probabilities(
     """Probability of each option, in order, from the log-probability of each token at each branching."""
     logs = [
         sum(logprobs.get(option[:place], {}).get(token, 0.0) for place, token in enumerate(option))
-        for option in _ended(options, end)
+        for option in ended(options, end)
     ]
     top = max(logs)
     weights = [math.exp(log - top) for log in logs]
@@ -37,7 +37,7 @@ def probabilities(
     return tuple(weight / total for weight in weights)
 
 
-def _ended(options: Sequence[Tokens], end: int) -> list[Tokens]:
+def ended(options: Sequence[Tokens], end: int) -> list[Tokens]:
     """Close options that begin another, so that every option is a leaf."""
     begins = {option[:place] for option in options for place in range(len(option))}
     return [(*option, end) if option in begins else option for option in options]

@@ -22,7 +22,7 @@ _PER_MIN = rf"{GAP}?/{GAP}?(?:min(?:ut[eo]s?|\.(?={GAP}?/))?)"
 # Tried in this order, so every compound unit stands before the unit it begins with.
 _WRITTEN: Final[tuple[tuple[str, str], ...]] = (
     ("%-points", rf"(?:%{GAP}?-?{GAP}?(?:points?|punkte?n?|puntos)|percentage points?|prozentpunkte?n?|puntos porcentuales)"),
-    ("%", r"(?:%|\uff05|percent|per cent|pct|prozent|por ciento)"),
+    ("%", r"(?:%|\uff05|percent|per cent|pct|prozent|por ?ciento|pour cent|por cento|per cento|procent)"),
     ("L/min/m2", rf"{_L}(?:{_PER_MIN}{GAP}?[/*·x]{GAP}?{_M2}|/\(min[*·x ]{_M2}\)|/min{_PER_M2})"),
     ("L/min", rf"{_L}(?:{_PER_MIN}|/m(?![²^2]))"),
     ("L/m2", rf"{_L}{GAP}?/{GAP}?{_M2}"),
@@ -38,14 +38,15 @@ _WRITTEN: Final[tuple[tuple[str, str], ...]] = (
     ("mm2", r"(?:mm(?:²|\^?2)|qmm)"),
     ("cm2", r"(?:cm(?:²|\^?2)|qcm)"),
     ("m2", _M2),
+    ("1/m2", rf"/{GAP}?{_M2}"),
     ("cm/s", rf"cm{GAP}?/{GAP}?s(?:ec|ek|eg)?"),
     ("m/s", rf"m{GAP}?/{GAP}?s(?:ec|ek|eg)?"),
     ("bpm", r"(?:bpm|lpm|spm|/min|min-1|beats/min|s/min|schläge(?:/min| pro minute)|latidos/min)"),
-    ("ms", r"(?:ms|msec|msek|mseg|milliseconds?|millisekunden?|milisegundos?)"),
+    ("ms", r"(?:ms|msec|msek|mseg|mill?iseconds?|mill?isekunden?|milisegundos?|millisecondes?|millisecondi)"),
     ("min", r"(?:min|minutes?|minuten?|minutos?)"),
     ("s", r"(?:s|sec|sek|seg|seconds?|sekunden?|segundos?)"),
     ("mmol", r"mmol"),
-    ("mm", r"(?:mm|millimet(?:er|re)s?|milímetros?|milimetros?)"),
+    ("mm", r"(?:mms?|mill?imet(?:er|re)s?|millimetri|milímetros?|milimetros?)"),
     ("cm", r"(?:cm|centimet(?:er|re)s?|zentimeter|centímetros?|centimetros?)"),
     ("mg", r"mg"),
     ("kg", r"kg"),
@@ -109,7 +110,7 @@ def convert(value: float, unit: str | None, to: str) -> float | None:
     not read as 100 %: it is as likely to mean 1 %. Any other bare number is for the caller to judge by what
     stands before it. Factors are exact; the result is rounded to 6 decimals so that 5.2 cm gives 52 mm.
     """
-    if unit == to or (unit is None and to == "ratio"):
+    if unit == to or (unit is None and to == "ratio") or (unit == "1/m2" and to in ("mL/m2", "g/m2")):
         return value
     if unit is None:
         return round(value * 100, 6) if to == "%" and 0 < value < 1 else None

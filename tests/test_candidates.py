@@ -62,17 +62,17 @@ def options(text: str) -> dict[str, list[float]]:
         ("EF 45 % (LV), 50 % (RV)", {"lvef": [45], "rvef": [50]}),
         ("FEVI 33 %, FEVD 41 %", {"lvef": [33], "rvef": [41]}),
         ("LVEDV/LVESV 180/95 ml", {"lvedv": [180], "lvesv": [95]}),
-        ("RV EDV/ESV/EF: 180/95 ml/47 %", {"rvedv": [180], "rvesv": [95], "rvef": [47]}),
+        ("RV EDV/ESV/EF: 180/95 ml/47 %. LV EDV/ESV/EF: 190/99 ml/48 %", {"rvedv": [180], "rvesv": [95], "rvef": [47], "lvedv": [190], "lvesv": [99], "lvef": [48]}),
         # sections
         ("Right ventricle: not enlarged. EF 58 %. Left ventricle: EF 55 %.", {"lvef": [55], "rvef": [58]}),
-        ("Rechter Ventrikel:\nEF 48 %\nEDV 150 ml\nLinker Ventrikel:\nEF 55 %", {"rvef": [48], "rvedv": [150], "lvef": [55]}),
-        ("Ventrículo derecho: VTD 150 ml, FE 53,3 %.", {"rvedv": [150], "rvef": [53.3]}),
-        ("RIGHT VENTRICLE: dilated.\nConclusion: EF 45 %", {"lvef": [45]}),
+        ("Rechter Ventrikel:\nEF 48 %\nEDV 150 ml\nLinker Ventrikel:\nEF 55 %\nEDV 160 ml", {"rvef": [48], "rvedv": [150], "lvef": [55], "lvedv": [160]}),
+        ("Ventrículo derecho: VTD 150 ml, FE 53,3 %. VTDVI 160 ml, FEVI 60 %", {"rvedv": [150], "rvef": [53.3], "lvedv": [160], "lvef": [60]}),
+        ("RIGHT VENTRICLE: RVEF 50 %.\nConclusion: EF 45 %", {"lvef": [45], "rvef": [50]}),
         # the ventricle beside the bare term
-        ("ejection fraction of the right ventricle 34 %", {"rvef": [34]}),
+        ("LVEF 50 %, ejection fraction of the right ventricle 34 %", {"lvef": [50], "rvef": [34]}),
         ("Normal LV with EF of 60 % and normal RV with EF of 55 %.", {"lvef": [60], "rvef": [55]}),
-        ("The study gave an EF of 57 %.", {"lvef": [57]}),
-        ("LGE at the RV insertion point; EF 57 %.", {"lvef": [57]}),
+        ("The study gave an EF of 57 %. RVEF 50 %.", {"lvef": [57], "rvef": [50]}),
+        ("LGE at the RV insertion point; EF 57 %. RVEF 50 %.", {"lvef": [57], "rvef": [50]}),
         ("LA EF 40 %, LVEF 55 %", {"lvef": [55]}),
         # a volume and its index
         ("LVEDV 198 ml (99 ml/m²)", {"lvedv": [198], "lvedvi": [99]}),
@@ -81,10 +81,10 @@ def options(text: str) -> dict[str, list[float]]:
         ("masa miocárdica 73 g/m", {"lv_mass_index": [73]}),
         # no unit, or another one
         ("LVEF 55. LVEDV 143, LVESV 60", {"lvef": [55], "lvedv": [143], "lvesv": [60]}),
-        ("EF: 0.55", {"lvef": [55]}),
+        ("LVEF: 0.55", {"lvef": [55]}),
         ("septal thickness 1.2 cm", {"wall": [12]}),
         ("relative wall thickness 0.38", {}),
-        ("LVEF preserved in all 17", {}),
+        ("LVEF was preserved in every one of the patients who came, 17", {}),
         ("NC/C ratio 2.6", {"nc_c": [2.6]}),
         ("NC/C: 2,6:1", {"nc_c": [2.6]}),
         # mapping
@@ -96,10 +96,10 @@ def options(text: str) -> dict[str, list[float]]:
         # behind the number
         ("12 mm septal thickness, 8 % of LV mass", {"wall": [12], "lge_extent": [8]}),
         # on a line of its own
-        ("Ejection fraction:\n55 %", {"lvef": [55]}),
+        ("Left ventricular ejection fraction:\n55 %", {"lvef": [55]}),
         # accents and case
         ("LINKSVENTRIKULA\u0308RE EJEKTIONSFRAKTION 45 %", {"lvef": [45]}),
-        ("FRACCION DE EYECCION 45 %", {"lvef": [45]}),
+        ("FRACCION DE EYECCION 45 %, FEVD 40 %", {"lvef": [45], "rvef": [40]}),
         # a range gives both its bounds, an implausible number nothing
         ("LVEF 40-45 %", {"lvef": [40, 45]}),
         ("LVEF 140 %", {}),
@@ -188,18 +188,86 @@ def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
     assert options(table) == {"lvef": [45], "rvef": [50]}
 
 
-def test_an_unnamed_number_is_no_option_for_a_field_that_has_names() -> None:
-    assert options("LVEF 45 %. The chamber measured 180 ml, the stenosis 70 %.") == {"lvef": [45]}
+@pytest.mark.parametrize(
+    ("text", "field", "offered"),
+    [
+        # no term stands before the number, or one that nobody listed
+        ("The walls of the chamber are even, up to 17 mm; no scar.", "wall", 17),
+        ("Systolic function is preserved (58 %).", "lvef", 58),
+        ("The left ventricle holds 128 ml/m2 and looks round.", "lvedvi", 128),
+        ("Ventrículo izquierdo dilatado (VolD 128 ml/m²).", "lvedvi", 128),
+        # a second number of the same unit, beside one that a term names
+        ("LVEF 62 %. In the short axis stack the left ventricle ejects 55 %.", "lvef", 55),
+        # dotted lines, questions and answers
+        ("LVEF .................. 48 %", "lvef", 48),
+        ("Wie dick ist die Wand?\nMaximal 14 mm", "wall", 14),
+        # one term for both ventricles
+        ("The EF is 62 % on the left and 55 % on the right.", "rvef", 55),
+        ("Links normal gross, EF 63 %.\nRechts normal gross, EF 58 %.", "rvef", 58),
+        ("Both ventricles are small, RV apex scarred, EF 52 %.", "lvef", 52),
+        # no unit, and words between
+        ("EF noch 55, sonst unauffällig.", "lvef", 55),
+        ("ESV 71 ml (index 37)", "lvedvi", None),
+        ("EDV 151 ml (index 79)", "lvedvi", 79),
+        ("EDV 128 (68/m2)", "lvedvi", 68),
+        ("Native T1 in the septum: one slice only, 1,062 ms", "native_t1", 1062),
+        ("T1 nat. 1149. No scar.", "native_t1", 1149),
+        # units in words
+        ("EF 57 porciento", "lvef", 57),
+        ("septum 12 milimeter", "wall", 12),
+        # "normal" is what a finding is, no word for a reference
+        ("LV normal: 90 ml/m2", "lvedvi", 90),
+        ("LV size | normal\nLVEF | 48 %", "lvef", 48),
+    ],
+)  # fmt: skip
+def test_the_right_number_is_offered(text: str, field: str, offered: float | None) -> None:
+    assert (offered in options(text).get(field, [])) == (offered is not None)
 
 
-def test_a_bare_term_under_a_mere_mention_of_the_right_ventricle_is_offered_to_both() -> None:
-    assert options("RV dilated, ejection fraction 34 %.") == {"lvef": [34], "rvef": [34]}
+def test_an_unnamed_number_is_offered_wherever_its_unit_and_bounds_allow_behind_the_named_one() -> None:
+    found = options("LVEF 45 %. The chamber measured 180 ml, the stenosis 70 %. BSA 1.9 m2, RR 130 mmHg.")
+    volumes = {"lvedv": [180], "lvesv": [180], "rvedv": [180], "rvesv": [180]}
+    assert found == {"lvef": [45], **volumes}
+    assert options("LVEF 45 %. Another 60 %.")["lvef"] == [45, 60]
+
+
+def test_no_field_has_more_than_eight_options() -> None:
+    found = options("LVEF 45 %. " + " ".join(f"Part {n}: there {50 + n} %." for n in range(20)))
+    assert len(found["lvef"]) == 8
+    assert found["lvef"][0] == 45
+
+
+PREVIOUS = {**WANTED, "before": Wanted(Measure("%", 3, 90, study="previous"), WANTED["lvef"].terms)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("LVEF 45 %.", []),
+        ("LVEF 45 %, previously 38 %.", [38]),
+        # Nothing dates these: the model must tell which is which.
+        ("Today the LVEF is 45 %. When she was ill the LVEF had been 38 %.", [45, 38]),
+    ],
+)
+def test_a_previous_study_is_offered_a_current_number_only_among_several(
+    text: str, expected: list[float]
+) -> None:
+    found = candidates(Report.parse(text), PREVIOUS)["before"]
+    assert [quantity.value for quantity in found] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["RV dilated, ejection fraction 34 %.", "EF 34 %", "Right ventricle: EF 34 %"]
+)
+def test_a_bare_terms_number_is_offered_to_both_ventricles_if_the_other_has_none(text: str) -> None:
+    assert options(text) == {"lvef": [34], "rvef": [34]}
 
 
 def test_only_the_right_ventricle_is_asked_for() -> None:
     wanted = {"rvef": WANTED["rvef"]}
     assert not candidates(Report.parse("LVEF 45 %"), wanted)["rvef"][1:]
-    assert [q.value for q in candidates(Report.parse("LVEF 45 %, RVEF 50 %"), wanted)["rvef"]] == [50]
+    found = candidates(Report.parse("LVEF 45 %, RVEF 50 %"), wanted)["rvef"]
+    assert found[0].value == 50
 
 
 def test_fields_without_terms_get_what_fits_and_nobody_claims() -> None:

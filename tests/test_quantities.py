@@ -48,6 +48,9 @@ def test_numbers_are_spans_of_the_text_in_order(text: str) -> None:
         ("LVEF >60%", (">60%", 60, "%")),
         ("LVEF ~35 %", ("~35 %", 35, "%")),
         ("EF 0.55", ("0.55", 0.55, None)),
+        ("T1 natif 1 168 ms", ("1 168 ms", 1168, "ms")),
+        ("T1 natif 1\u00a0168 ms", ("1\u00a0168 ms", 1168, "ms")),
+        ("T1 natif 1\u202f168 ms", ("1\u202f168 ms", 1168, "ms")),
         ("ECV .28", (".28", 0.28, None)),
         ("LVEF55%", ("55%", 55, "%")),
         ("LVEDVi 98 ml/m2", ("98 ml/m2", 98, "mL/m2")),
@@ -288,3 +291,14 @@ def test_canonical_units(written: str, unit: str | None) -> None:
 @given(st.sampled_from(["mL", "g", "mm", "cm2", "ms", "L/min"]), st.floats(0.1, 2000))
 def test_conversion_to_itself_changes_nothing(unit: str, value: float) -> None:
     assert convert(value, unit, unit) == value
+
+
+@pytest.mark.parametrize("text", ["FE 45 %\n3. Vorhöfe", "FE 45 %\n3) Vorhöfe", "FE 45 % \n12. Vorhöfe"])
+def test_a_list_number_below_a_percentage_is_no_percentage(text: str) -> None:
+    assert values(text) == [("45 %", 45, "%")]
+
+
+def test_a_thousands_space_before_a_spread_or_a_range() -> None:
+    assert values("T1 1 168 ± 30 ms") == [("1 168", 1168, "ms")]
+    assert [value for _, value, _ in values("T1 de 1 030 à 1 100 ms")] == [1030, 1100]
+    assert [value for _, value, _ in values("T2* in 1 of 168 ms")] == [1, 168]

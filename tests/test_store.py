@@ -21,7 +21,7 @@ import extractor.store
 from extractor.errors import NotFoundError, StoreError
 from extractor.store import default_id, list_models, locate, manifest, pull, silent, verify
 from extractor.store.cache import Shelf, cache_folder, require_space
-from extractor.store.checkpoint import build
+from extractor.store.checkpoint import Recipe, build
 from extractor.store.convert import convert
 from extractor.store.fetch import fetch
 from extractor.store.manifest import Entry, parse
@@ -408,7 +408,7 @@ def test_a_file_that_is_no_model_cannot_be_converted(shelf: Shelf) -> None:
     entry = model(HUB)
     assert entry.gguf
     with pytest.raises(StoreError, match="could not be converted: ValueError: GGUF magic invalid") as caught:
-        build(shelf, entry.gguf, entry.gguf, silent)
+        build(Recipe(shelf, shelf, entry.gguf, entry.gguf), silent)
     assert caught.value.code == "weights_conversion_failed"
     assert not shelf.int8.exists()
 

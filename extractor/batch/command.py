@@ -38,7 +38,9 @@ def _named(ctx: click.Context, param: click.Parameter, output: Path) -> Path:
     "--id", "id_", metavar="COLUMN", help="The column that names the rows.  [default: id, else their number]"
 )
 @click.option(
-    "--probabilities", is_flag=True, help="CSV and Parquet: also a column FIELD.probability for each field."
+    "--probabilities",
+    is_flag=True,
+    help="CSV and Parquet: also columns FIELD.probability and FIELD.review for each field.",
 )
 @click.option(
     "--batch-size",

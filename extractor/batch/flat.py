@@ -14,7 +14,8 @@ Cells = Literal["text", "number", "whole", "flag", "labels"]
 HEAD: Mapping[str, Cells] = {"id": "text", "error": "text", "error_detail": "text"}
 """The columns before the fields. `error` is the machine word (`report_empty`), empty where the row was read."""
 
-PROBABILITY = ".probability"
+ASIDE: Mapping[str, Cells] = {"probability": "number", "review": "flag"}
+"""What `probabilities` adds of each field, as columns FIELD.probability and FIELD.review."""
 
 
 def columns(model: type[BaseModel], *, probabilities: bool) -> dict[str, Cells]:
@@ -34,7 +35,7 @@ def columns(model: type[BaseModel], *, probabilities: bool) -> dict[str, Cells]:
             )
         found[path] = _holds(leaf)
         if probabilities:
-            found[path + PROBABILITY] = "number"
+            found |= {f"{path}.{name}": holds for name, holds in ASIDE.items()}
     return {**HEAD, **found}
 
 
@@ -51,7 +52,8 @@ def row(model: type[BaseModel], answer: Mapping[str, Any], *, probabilities: boo
     for path, leaf in leaves(model).items():
         flat[path] = _cell(leaf, values[path]) if path in values else None
         if probabilities:
-            flat[path + PROBABILITY] = answer.get("fields", {}).get(path, {}).get("probability")
+            said_of = answer.get("fields", {}).get(path, {})
+            flat |= {f"{path}.{name}": said_of.get(name) for name in ASIDE}
     return flat
 
 

@@ -60,7 +60,8 @@ class Batch:
 def _model(extractor: Extractor) -> dict[str, Any]:
     """What of a model a result depends on."""
     info = asdict(extractor.info)
-    return {name: info[name] for name in ("model", "weights_sha256", "precision", "adapter", "engine")}
+    made = {name: info[name] for name in ("model", "weights_sha256", "precision", "adapter", "engine")}
+    return made | {"calibration": str(extractor.calibration) if extractor.calibration else None}
 
 
 def answered(extractor: Extractor, jobs: Sequence[Job]) -> Iterator[Outcome]:

@@ -11,7 +11,9 @@ def open_engine(model: str | None = None, urls: Sequence[str] = ()) -> Engine:
     """Open a model of the store (by id), a model in a folder (by path), or the one that vLLM servers serve.
 
     A folder holds a model as Hugging Face writes it; it is taken to speak ChatML, as the Qwen family does. A
-    server must serve the model under its id or its hub repository's name.
+    server must serve the model under its id or its hub repository's name. For a model with an adapter, that is
+    `vllm serve BASE --enable-lora --lora-modules ID=FOLDER`, with the base from the hub and the very folder of
+    extractor/store/adapters/ that is merged here.
 
     Raises:
         NotFoundError: the manifest has no such model.
@@ -43,6 +45,7 @@ def open_engine(model: str | None = None, urls: Sequence[str] = ()) -> Engine:
         precision=weights.precision,
         chat=_chat(weights.entry.template),
         context=weights.entry.context_used,
+        adapter=weights.adapter,
     )
 
 

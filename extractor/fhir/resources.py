@@ -18,7 +18,8 @@ Resource = dict[str, Any]
 
 URN: Final = "urn:extractor:fhir"
 """Where our extensions are: `probability` (over the field's options), `answer` (`answered`, `forced` or
-`implied`) and `evidence` (`sentence`, from 0, and its `start` and `end` in characters of the report)."""
+`implied`), `review` (whether a human should look; absent where the model has no calibration) and `evidence`
+(`sentence`, from 0, and its `start` and `end` in characters of the report)."""
 
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, URN)
 _HL7: Final = "http://terminology.hl7.org/CodeSystem"
@@ -113,6 +114,8 @@ def _certainty(label: str, fields: Mapping[str, Any]) -> str | None:
 def _extensions(field: Mapping[str, Any]) -> Iterator[Resource]:
     yield _probability(field)
     yield {"url": f"{URN}:answer", "valueCode": field["status"]}
+    if field["review"] is not None:
+        yield {"url": f"{URN}:review", "valueBoolean": field["review"]}
     match field:
         case {"evidence": {} as place} | {"value": {"sentence": _} as place}:
             parts = [{"url": name, "valueInteger": place[name]} for name in ("sentence", "start", "end")]
@@ -136,7 +139,8 @@ def _report(id_: str | None, fields: Mapping[str, Any], words: Words) -> Resourc
     for path in _DIAGNOSES:
         if _is_diagnosis(path, fields):
             field, concept = fields[path], _diagnosis(path, fields, words)["valueCodeableConcept"]
-            report["conclusion"] = f"{concept['text']}, probability {field['probability']:.2f}. {_UNREVIEWED}"
+            sure = f"probability {field['probability']:.2f}{', for review' if field['review'] else ''}"
+            report["conclusion"] = f"{concept['text']}, {sure}. {_UNREVIEWED}"
             if _certainty(field["value"], fields) != "excluded":
                 report["conclusionCode"] = [{"extension": [_probability(field)], **concept}]
     return report

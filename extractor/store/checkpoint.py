@@ -5,15 +5,30 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from extractor.errors import StoreError
-from extractor.store.cache import Shelf, disk_full
-from extractor.store.manifest import CONVERTER, File
+from extractor.store.cache import Shelf, disk_full, sha256
+from extractor.store.manifest import ADAPTER_WEIGHTS, CONVERTER, Adapter, File
 from extractor.store.progress import Advance, Progress
 
 WEIGHTS: Final = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the checkpoint on `shelf` is made of: the file on `source` (another's shelf if there is an adapter).
+
+    `gguf` and `int8` are what goes in and must come out, as the manifest pins them.
+    """
+
+    shelf: Shelf
+    source: Shelf
+    gguf: File
+    int8: File
+    adapter: Adapter | None = None
 
 
 def provenance(shelf: Shelf) -> dict[str, Any]:
@@ -25,32 +40,47 @@ def provenance(shelf: Shelf) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def complete(shelf: Shelf, gguf: File) -> bool:
-    """Whether the checkpoint is there, whole, of this GGUF file and this converter. Sizes only, no hashing."""
-    found = provenance(shelf)
+def complete(recipe: Recipe) -> bool:
+    """Whether the checkpoint is there, whole, by this recipe and converter. Sizes only, no hashing."""
+    found = provenance(recipe.shelf)
+    merged = (found.get("adapter") or {}).get("sha256")
     return (
-        found.get("gguf_sha256") == gguf.sha256
+        found.get("gguf_sha256") == recipe.gguf.sha256
         and found.get("converter") == CONVERTER
+        and merged == (recipe.adapter.sha256 if recipe.adapter else None)
         and all(
-            (file := shelf.int8 / name).is_file() and file.stat().st_size == known["size"]
+            (file := recipe.shelf.int8 / name).is_file() and file.stat().st_size == known["size"]
             for name, known in found["files"].items()
         )
     )
 
 
-def build(shelf: Shelf, gguf: File, int8: File, progress: Progress) -> None:
-    """Convert `shelf.source` and compare the result with the manifest.
+def check_adapter(adapter: Adapter) -> None:
+    """Raise StoreError (`adapter_hash_mismatch`) unless the adapter's file is the one that is pinned."""
+    file = adapter.path / ADAPTER_WEIGHTS
+    if not file.is_file() or sha256(file) != adapter.sha256:
+        raise StoreError(
+            f"The adapter {adapter.folder} of this installation is missing or is not the file that this "
+            f"release pins (sha256 {adapter.sha256}).",
+            code="adapter_hash_mismatch",
+            fix="Install extractor again.",
+        )
+
+
+def build(recipe: Recipe, progress: Progress) -> None:
+    """Convert the published file, adapter merged, and compare the result with the manifest.
 
     A process of its own does it, so that its memory is returned and its death leaves no half checkpoint.
     Raises StoreError: `weights_conversion_failed`, `weights_hash_mismatch`, `disk_full`.
     """
+    shelf = recipe.shelf
     shutil.rmtree(shelf.int8, ignore_errors=True)
-    with progress("converting to int8", int8.size) as advance:
-        _run(shelf, advance)
+    with progress("converting to int8", recipe.int8.size) as advance:
+        _run(recipe, advance)
     found = provenance(shelf)
-    if found["gguf_sha256"] != gguf.sha256:
-        shelf.source.unlink()
-    elif found["files"][WEIGHTS]["sha256"] == int8.sha256:
+    if found["gguf_sha256"] != recipe.gguf.sha256:
+        recipe.source.source.unlink()
+    elif found["files"][WEIGHTS]["sha256"] == recipe.int8.sha256:
         return
     shutil.rmtree(shelf.int8)
     raise StoreError(
@@ -60,9 +90,11 @@ def build(shelf: Shelf, gguf: File, int8: File, progress: Progress) -> None:
     )
 
 
-def _run(shelf: Shelf, advance: Advance) -> None:
+def _run(recipe: Recipe, advance: Advance) -> None:
     """Run the converter, which prints the bytes it writes and, if it fails, ends with the reason on stderr."""
-    command = [sys.executable, "-m", "extractor.store.convert", str(shelf.source), str(shelf.int8)]
+    shelf = recipe.shelf
+    paths = (recipe.source.source, shelf.int8, *([recipe.adapter.path] if recipe.adapter else []))
+    command = [sys.executable, "-m", "extractor.store.convert", *map(str, paths)]
     log = shelf.root / "convert.log"
     with (
         log.open("wb") as errors,

@@ -1,4 +1,6 @@
-"""Turn a GGUF file into the int8 checkpoint that vLLM loads: `python -m extractor.store.convert SRC DST`.
+"""Turn a GGUF file into the int8 checkpoint that vLLM loads, with a LoRA adapter merged into it if one is given.
+
+    python -m extractor.store.convert SOURCE.gguf NEW_FOLDER [ADAPTER_FOLDER]
 
 Linear layers become W8A8 int8 in the compressed-tensors format: symmetric, one float32 scale an output channel
 (absolute maximum / 127), activations scaled per token at run time. On a CPU without bf16 arithmetic that is
@@ -22,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractor.store import cache
+from extractor.store.adapter import merged
 from extractor.store.gguf_file import ARCHITECTURES, ConvertError, Tensor, read
-from extractor.store.manifest import CONVERTER, PRECISION
+from extractor.store.manifest import ADAPTER_WEIGHTS, CONVERTER, PRECISION
 from extractor.store.progress import Advance, ignore
 
 WIDTH: Final = {"F32": 4, "BF16": 2, "I8": 1}
@@ -118,40 +121,55 @@ def write_settings(settings: dict[str, Any], source: Path, folder: Path) -> None
     tokenizer.save_pretrained(folder)
 
 
-def write_provenance(source: Path, folder: Path) -> None:
+def write_provenance(source: Path, adapter: Path | None, folder: Path) -> None:
     """Say what the checkpoint was made of and by what, and the hash of each of its files."""
     files = {
         file.name: {"size": file.stat().st_size, "sha256": cache.sha256(file)}
         for file in sorted(folder.iterdir())
     }
-    provenance = {
+    provenance: dict[str, Any] = {
         "gguf_sha256": cache.sha256(source),
         "converter": CONVERTER,
         "precision": PRECISION,
         "libraries": {name: version(name) for name in ("gguf", "numpy", "tokenizers", "transformers")},
         "files": files,
     }
+    if adapter:
+        provenance["adapter"] = {
+            "name": adapter.resolve().name,
+            "sha256": cache.sha256(adapter / ADAPTER_WEIGHTS),
+        }
     (folder / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
 
 
-def convert(source: Path, target: Path, advance: Advance = ignore) -> None:
-    """Write the checkpoint of `source` to the new folder `target`, which appears only when it is whole."""
+def convert(source: Path, target: Path, advance: Advance = ignore, *, adapter: Path | None = None) -> None:
+    """Write the checkpoint of `source` to the new folder `target`, which appears only when it is whole.
+
+    `adapter` is a folder as PEFT writes it. Raises ConvertError if either is not understood, or they do not fit.
+    """
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(mode=0o755)
     settings, tensors = read(source)
+    if adapter:
+        tensors = merged(tensors, adapter)
     with ThreadPoolExecutor(1) as beside:
         others = beside.submit(write_settings, settings, source, partial)
         write(tensors, partial / "model.safetensors", advance)
         others.result()
-    write_provenance(source, partial)
+    write_provenance(source, adapter, partial)
     cache.publish(partial, target)
 
 
-def main(source: str, target: str) -> int:
+def main(source: str, target: str, adapter: str | None = None) -> int:
     """Print the bytes written, one number a line, for the parent's progress; a reason on stderr on failure."""
     try:
-        convert(Path(source), Path(target), lambda done: print(done, flush=True))
+        convert(
+            Path(source),
+            Path(target),
+            lambda done: print(done, flush=True),
+            adapter=Path(adapter) if adapter else None,
+        )
     except ImportError as error:
         print(f"the package {error.name} is missing; install extractor[cpu]", file=sys.stderr)
     except ConvertError as error:

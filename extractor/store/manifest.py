@@ -15,6 +15,12 @@ a byte; `pull` then converts again."""
 
 PRECISION: Final = "int8"
 
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+"""An adapter's tensors, as PEFT names the file."""
+
+FOLDER: Final = Path(__file__).parent
+"""Where this release keeps models.toml and adapters/."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(gt=0)]
 
@@ -77,8 +83,30 @@ class Served(_Data):
         return self.revision != "main"
 
 
+class Adapter(_Data):
+    """A LoRA adapter in PEFT's format that ships with this release, for the file of the model `base`.
+
+    `sha256` is that of its adapter_model.safetensors.
+    """
+
+    base: str
+    folder: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    sha256: Sha256
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / "adapters" / self.folder
+
+    def __str__(self) -> str:
+        """Name and hash, short, for provenance."""
+        return f"{self.folder} sha256:{self.sha256[:12]}"
+
+
 class Entry(_Data):
     """One model. Either `gguf`, `int8` and `sources` (runs on a CPU) or `served` (for a GPU machine).
+
+    A model with an `adapter` has the `gguf` and `sources` of its base, which models.toml does not repeat, and
+    an `int8` of its own, with the adapter merged into it.
 
     `context_length` is the model's own limit in tokens, `context_used` what extractor runs it with, and
     `memory_gib` the memory to have free (RAM, or GPU memory for a served model). `tested` means that this
@@ -98,13 +126,19 @@ class Entry(_Data):
     gguf: File | None = None
     int8: File | None = None
     sources: tuple[Source, ...] = ()
+    adapter: Adapter | None = None
     served: Served | None = None
+
+    @property
+    def published(self) -> str:
+        """The id of the model on whose shelf the GGUF file is."""
+        return self.adapter.base if self.adapter else self.id
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> "Entry":
         local = (self.gguf is not None, self.int8 is not None, bool(self.sources))
         if any(local) != all(local) or all(local) == (self.served is not None):
-            raise ValueError("needs gguf, int8 and sources together, or served alone")
+            raise ValueError("needs gguf, int8 and sources together, adapter and int8, or served alone")
         if self.context_used > self.context_length:
             raise ValueError("context_used is more than context_length")
         return self
@@ -116,13 +150,27 @@ def parse(text: str) -> dict[str, Entry]:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _invalid(str(error)) from None
-    entries = [_entry(model, raw.get("templates", {})) for model in raw.get("model", [])]
+    models = raw.get("model", [])
+    entries = [_entry(_on_base(model, models), raw.get("templates", {})) for model in models]
     by_id = {entry.id: entry for entry in entries}
     if len(by_id) != len(entries):
         raise _invalid("two models have the same id")
     if sum(entry.default for entry in entries) != 1:
         raise _invalid("exactly one model must have default = true")
     return by_id
+
+
+def _on_base(model: dict[str, Any], models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give a model with an adapter the published file of its base."""
+    if not isinstance(adapter := model.get("adapter"), dict):
+        return model
+    name, base_id = model.get("id", "a model without id"), adapter.get("base")
+    if model.keys() & {"gguf", "sources"}:
+        raise _invalid(f"{name}: gguf and sources are those of adapter.base; leave them out")
+    base = next((other for other in models if other.get("id") == base_id), {})
+    if "gguf" not in base:
+        raise _invalid(f"{name}: adapter.base: no model {base_id!r} with a gguf of its own")
+    return {**model, "gguf": base["gguf"], "sources": base.get("sources", ())}
 
 
 def _entry(model: dict[str, Any], templates: dict[str, Any]) -> Entry:
@@ -144,7 +192,7 @@ def _invalid(detail: str) -> StoreError:
 @cache
 def manifest() -> dict[str, Entry]:
     """Return the models that ship with this release, by id, in the manifest's order."""
-    return parse(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
+    return parse((FOLDER / "models.toml").read_text(encoding="utf-8"))
 
 
 def entry(model_id: str) -> Entry:

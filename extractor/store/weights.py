@@ -5,19 +5,23 @@ from pathlib import Path
 
 from extractor.errors import StoreError
 from extractor.store import cache as disk
-from extractor.store.checkpoint import WEIGHTS, build, complete, provenance
+from extractor.store.checkpoint import WEIGHTS, Recipe, build, check_adapter, complete, provenance
 from extractor.store.fetch import fetch
-from extractor.store.manifest import PRECISION, Entry, File, entry, manifest
+from extractor.store.manifest import PRECISION, Entry, entry, manifest
 from extractor.store.progress import Progress, on_stderr
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint that vLLM can load from `path`. `sha256` is that of the published file it was made of."""
+    """A checkpoint that vLLM can load from `path`. `sha256` is that of the published file it was made of.
+
+    `adapter` names what was merged into it, with the beginning of its hash.
+    """
 
     path: Path
     sha256: str
     precision: str
+    adapter: str | None
     entry: Entry
 
 
@@ -55,33 +59,37 @@ def pull(model_id: str, *, cache: Path | None = None, progress: Progress = on_st
 
     A pull that was killed goes on where it was. Raises NotFoundError (`model_unknown`) and StoreError:
     `weights_gpu_only`, `weights_unreachable`, `weights_hash_mismatch`, `weights_conversion_failed`,
-    `disk_full`, `cache_unusable`.
+    `adapter_hash_mismatch`, `disk_full`, `cache_unusable`.
     """
-    model, gguf, int8 = _local(model_id)
-    shelf = disk.shelf(model_id, cache)
-    if complete(shelf, gguf):
+    model, recipe = _local(model_id, cache)
+    shelf, source, gguf, int8 = recipe.shelf, recipe.source, recipe.gguf, recipe.int8
+    if complete(recipe):
         return shelf.int8
-    with disk.disk_errors(shelf), disk.locked(shelf, progress):
-        if not complete(shelf, gguf):
+    if recipe.adapter:
+        check_adapter(recipe.adapter)
+    with disk.disk_errors(shelf), disk.locked(source, progress):
+        if not complete(recipe):
+            source.make()
             shelf.make()
             # The parts and the checkpoint are never there together.
-            disk.require_space(shelf, gguf.size + max(gguf.size, int8.size))
-            fetch(model, gguf, shelf, progress)
-            build(shelf, gguf, int8, progress)
+            total = gguf.size + max(gguf.size, int8.size)
+            disk.require_space(shelf, total - source.downloaded() - shelf.converted())
+            fetch(model, gguf, source, progress)
+            build(recipe, progress)
     return shelf.int8
 
 
 def locate(model_id: str, *, cache: Path | None = None) -> Weights:
     """Return a pulled model's weights. Raises StoreError (`weights_missing`) with the command that pulls them."""
-    model, gguf, _ = _local(model_id)
-    shelf = disk.shelf(model_id, cache)
-    if not complete(shelf, gguf):
+    model, recipe = _local(model_id, cache)
+    if not complete(recipe):
         raise StoreError(
             f"The weights of {model_id} are not on this machine.",
             code="weights_missing",
             fix=f"Run: extractor models pull {model_id}",
         )
-    return Weights(shelf.int8, gguf.sha256, PRECISION, model)
+    adapter = str(model.adapter) if model.adapter else None
+    return Weights(recipe.shelf.int8, recipe.gguf.sha256, PRECISION, adapter, model)
 
 
 def verify(
@@ -93,13 +101,13 @@ def verify(
     them with provenance.json. To mend a wrong file, delete the model's folder and pull. Raises StoreError
     (`weights_missing`).
     """
-    shelf = disk.shelf(model_id, cache)
     locate(model_id, cache=cache)
-    _, gguf, int8 = _local(model_id)
-    expected = {f"int8/{name}": file["sha256"] for name, file in provenance(shelf)["files"].items()}
-    expected |= {"source.gguf": gguf.sha256, f"int8/{WEIGHTS}": int8.sha256}
-    with progress(f"checking {model_id}", gguf.size + int8.size) as advance:
-        found = {name: shelf.root / name for name in sorted(expected)}
+    model, recipe = _local(model_id, cache)
+    source = f"../{model.adapter.base}/source.gguf" if model.adapter else "source.gguf"
+    expected = {f"int8/{name}": file["sha256"] for name, file in provenance(recipe.shelf)["files"].items()}
+    expected |= {source: recipe.gguf.sha256, f"int8/{WEIGHTS}": recipe.int8.sha256}
+    with progress(f"checking {model_id}", recipe.gguf.size + recipe.int8.size) as advance:
+        found = {name: recipe.shelf.root / name for name in sorted(expected)}
         return tuple(
             Checked(name, expected[name], disk.sha256(path, advance) if path.is_file() else None)
             for name, path in found.items()
@@ -116,7 +124,7 @@ def list_models(*, cache: Path | None = None) -> tuple[Listed, ...]:
             licence=model.licence,
             default=model.default,
             tested=model.tested,
-            pulled=model.gguf is not None and complete(disk.shelf(model.id, cache), model.gguf),
+            pulled=(recipe := _recipe(model, cache)) is not None and complete(recipe),
             gpu=model.served is not None,
             memory_gib=model.memory_gib,
             context=model.context_used,
@@ -125,11 +133,19 @@ def list_models(*, cache: Path | None = None) -> tuple[Listed, ...]:
     )
 
 
-def _local(model_id: str) -> tuple[Entry, File, File]:
-    """Return a model's entry with its two files. Raises StoreError (`weights_gpu_only`) if it has none."""
+def _recipe(model: Entry, cache: Path | None) -> Recipe | None:
+    """Return how a model's checkpoint is made, None if only GPU machines run it."""
+    if not (model.gguf and model.int8):
+        return None
+    own, source = disk.shelf(model.id, cache), disk.shelf(model.published, cache)
+    return Recipe(own, source, model.gguf, model.int8, model.adapter)
+
+
+def _local(model_id: str, cache: Path | None) -> tuple[Entry, Recipe]:
+    """Return a model's entry and recipe. Raises StoreError (`weights_gpu_only`) if it has none."""
     model = entry(model_id)
-    if model.gguf and model.int8:
-        return model, model.gguf, model.int8
+    if recipe := _recipe(model, cache):
+        return model, recipe
     repo = model.served.repo if model.served else ""
     raise StoreError(
         f"{model_id} is for GPU machines (about {model.memory_gib:g} GiB of GPU memory): a vLLM server loads it "

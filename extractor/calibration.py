@@ -1,0 +1,148 @@
+"""What a model's probabilities are worth: a temperature for each kind of field, and when a human should look.
+
+`calibration.json` lies beside the adapter that it was fitted for, or in a model's folder; `training.calibrate`
+writes it. It changes probabilities, never an answer.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from extractor.errors import StoreError
+from extractor.form import Leaf, Members
+from extractor.plan import Answer
+from extractor.store import default_id, entry
+from schemas.fields import NOT_STATED
+
+FILE: Final = "calibration.json"
+
+Kind = Literal["conclusion", "finding", "quantity", "list"]
+"""What makes answers alike, known from any schema's options alone.
+
+`conclusion`: a category that always has an answer, drawn from the whole report: a diagnosis. `finding`: one that
+may be `not_stated`: what the report says of one thing. `quantity`: one of the report's numbers. `list`: several
+labels, against every other list. Not finer, because a few dozen reports hold only so many diagnoses.
+"""
+
+
+def kind(leaf: Leaf | Members) -> Kind | None:
+    """Return a field's kind; None for evidence and for whether an optional part is there."""
+    if isinstance(leaf, Members):
+        return "list"
+    if leaf.kind == "quantity":
+        return "quantity"
+    if leaf.kind != "category":
+        return None
+    return "finding" if any(option.value == NOT_STATED for option in leaf.options) else "conclusion"
+
+
+def soften(probabilities: Sequence[float], temperature: float) -> tuple[float, ...]:
+    """Raise to the power of 1 / `temperature` and renormalise; what was likeliest stays so.
+
+    Over a closed set this is the division of logits of Guo et al. 2017 (arXiv 1706.04599), section 4.2.
+    """
+    top = max(probabilities)
+    powers = [(p / top) ** (1 / temperature) for p in probabilities]
+    total = math.fsum(powers)
+    return tuple(power / total for power in powers)
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class Fit(_Data):
+    """What one kind of field needs. `wrong` of the `answers` it was fitted on were."""
+
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        description="less probable answers are for review; null: all are"
+    )
+    answers: int
+    wrong: int
+
+
+class Calibration(_Data):
+    """Fits by kind, and what they were fitted on. `error` is the share of wrong answers that may pass unreviewed."""
+
+    set_: str = Field(alias="set")
+    set_sha256: str
+    reports: int
+    schema_: str = Field(alias="schema")
+    prompt: str
+    decode: Literal["choice", "grammar"]
+    model: str
+    weights_sha256: str | None
+    adapter_sha256: str | None
+    made: date
+    error: Annotated[float, Field(gt=0, lt=1)]
+    kinds: Mapping[Kind, Fit]
+
+    def __str__(self) -> str:
+        """Name and hash, short, for provenance."""
+        return f"{self.set_} sha256:{hashlib.sha256(self.text().encode()).hexdigest()[:12]}"
+
+    def text(self) -> str:
+        """What stands in `calibration.json`."""
+        return self.model_dump_json(indent=1, by_alias=True) + "\n"
+
+    def apply(self, leaf: Leaf | Members, answer: Answer) -> tuple[Answer, bool | None]:
+        """Return an answer with its probabilities calibrated, and whether it is for review: None if unknown.
+
+        An answer that the model was not asked for keeps its 1.0 and is never for review.
+        """
+        own = kind(leaf)
+        fit = self.kinds.get(own) if own else None
+        if fit is None:
+            return answer, None
+        if answer.status != "answered":
+            return answer, False
+        softened = replace(answer, probabilities=soften(answer.probabilities, fit.temperature))
+        return softened, fit.threshold is None or softened.chance < fit.threshold
+
+
+def load(folder: Path) -> Calibration | None:
+    """Read a folder's `calibration.json`; None where there is none. Raises `StoreError` where it is damaged."""
+    file = folder / FILE
+    try:
+        return Calibration.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        said = ": ".join([*(".".join(map(str, first["loc"])),) * bool(first["loc"]), first["msg"]])
+    except OSError as error:
+        said = (error.strerror or type(error).__name__).lower()
+    raise _unusable(f"{folder.name}/{FILE} cannot be read ({said}).")
+
+
+def find_calibration(model: str | None) -> Calibration | None:
+    """Return the calibration of a model as `open_engine` names it: an id, a folder, or the default one.
+
+    It is the same where servers answer under the model's id: they are taken at their word.
+
+    Raises:
+        NotFoundError: the manifest has no such model.
+        StoreError: the file is damaged, or of another adapter.
+    """
+    if model is not None and Path(model).is_dir():
+        return load(Path(model))
+    adapter = entry(model or default_id()).adapter
+    found = load(adapter.path) if adapter else None
+    if adapter and found and found.adapter_sha256 != adapter.sha256:
+        raise _unusable(f"{adapter.folder}/{FILE} was fitted for another adapter.")
+    return found
+
+
+def _unusable(detail: str) -> StoreError:
+    return StoreError(
+        detail,
+        code="calibration_unusable",
+        fix="Restore it, fit it again (python -m training calibrate), or remove it: `review` is null then.",
+    )

@@ -1,0 +1,78 @@
+"""`python -m training`: train an adapter on annotated reports, and calibrate it."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import click
+
+from eval.gold import load as load_set
+from extractor.store import default_id, locate
+from training.calibrate import calibrate
+
+
+@click.group()
+def main() -> None:
+    """Train an adapter, so that a small model reads cardiac-MRI reports."""
+
+
+@main.command()
+@click.option(
+    "--model", default=default_id, show_default="the default model's base", help="A model of the store."
+)
+@click.option(
+    "--set", "name", default="cmr-train", show_default=True, help="The annotated set to learn from."
+)
+@click.option("--steps", default=200, show_default=True, help="Optimiser steps.")
+@click.option("--rank", default=8, show_default=True, help="LoRA's rank.")
+@click.option("--rate", default=4e-4, show_default=True, help="Highest learning rate.")
+@click.option("--reports", default=8, show_default=True, help="Reports a step.")
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--hold-out",
+    default="",
+    metavar="A,B",
+    help="Diagnoses that are never offered, to see whether new labels work.",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path(".training/run"), show_default=True, help="Checkpoint and adapter; a stopped run goes on here.")  # fmt: skip
+def train(  # noqa: PLR0913  one parameter an option
+    *,
+    model: str,
+    name: str,
+    steps: int,
+    rank: int,
+    rate: float,
+    reports: int,
+    seed: int,
+    hold_out: str,
+    out: Path,
+) -> None:
+    """Train, or go on with what stands in --out, and write the adapter to OUT/adapter."""
+    import torch
+
+    from training import adapter, loop, network
+    from training.askings import Encoder
+
+    torch.manual_seed(seed)
+    annotated = load_set(name, Path(".eval"))
+    settings = loop.Settings(
+        model=model, rank=rank, alpha=2 * rank, steps=steps, reports=reports, rate=rate, seed=seed,
+        held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
+    )  # fmt: skip
+    weights = locate(model)
+    network_ = network.load(weights.path, settings.rank, settings.alpha)
+    try:
+        for line in loop.train(network_, Encoder(weights.path, model), annotated.cases, settings, out):
+            click.echo(line)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    found = {key: value for key, value in network_.named_parameters() if value.requires_grad}
+    adapter.save(found, settings.rank, settings.alpha, weights.entry.name, out / "adapter")
+    digest = hashlib.sha256((out / "adapter" / adapter.WEIGHTS).read_bytes()).hexdigest()
+    click.echo(f"{out / 'adapter'}: sha256 {digest}")
+
+
+main.add_command(calibrate)
+
+if __name__ == "__main__":
+    sys.exit(main())

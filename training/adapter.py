@@ -1,0 +1,44 @@
+"""Adapters as PEFT writes them, so that PEFT, vLLM and `extractor.store.convert` load them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+_START = "base_model.model.model."
+
+
+def save(parameters: dict[str, torch.Tensor], rank: int, alpha: float, base: str, folder: Path) -> None:
+    """Write a LoRA to `folder`, in bfloat16. `parameters` go by `layers.N.self_attn.q_proj.lora_A` and the like."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {
+            f"{_START}{name}.weight": value.detach().to(torch.bfloat16).contiguous()
+            for name, value in parameters.items()
+        },
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    config: dict[str, Any] = {
+        "base_model_name_or_path": base,
+        "bias": "none",
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "peft_type": "LORA",
+        "r": rank,
+        "target_modules": sorted({name.split(".")[-2] for name in parameters}),
+        "task_type": "CAUSAL_LM",
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def read(folder: Path) -> dict[str, torch.Tensor]:
+    """Read what `save` wrote, by the names it was given, in float32."""
+    stored = load_file(folder / WEIGHTS)
+    return {
+        name.removeprefix(_START).removesuffix(".weight"): value.float() for name, value in stored.items()
+    }

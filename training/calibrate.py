@@ -1,0 +1,191 @@
+"""Fit what `extractor.calibration` applies, on annotated reports that the model was not trained on.
+
+    python -m training calibrate --model FOLDER --set cmr-calibration --schema cmr-report@1 --out ADAPTER
+
+A kind of field gets a temperature, then a threshold. What both are worth is printed as it is on reports that they
+were not fitted on: each report's answers are judged by a calibration fitted on the others.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from eval.answers import Given
+from eval.calibration import ERROR, calibration
+from eval.gold import AnnotatedSet, book, form, load
+from eval.makers import weights_sha256
+from eval.progress import shown
+from eval.scoring import Scored, same
+from extractor.calibration import FILE, Calibration, Fit, Kind, kind
+from extractor.engine import open_engine
+from extractor.errors import ExtractorError
+from extractor.form import Leaf, Members, Option
+from extractor.options import engine_options, reading_options, site_schemas, vllm_says
+from extractor.pipeline import Extractor, Job
+from extractor.plan import bind
+from extractor.report import Report
+from extractor.result import Decode, FieldResult
+from extractor.terminal import own_terminal
+from schemas.version import SchemaVersion
+from training.fitting import Row, fit, held_out
+
+_BATCH: Final = 8
+_KEPT: Final = "coverage_at_2_percent_error"
+_SHARES: Final = (0.25, 0.5, 0.75, 0.9, 1.0)
+
+
+def answers(
+    extractor: Extractor,
+    annotated: AnnotatedSet,
+    ref: str,
+    decode: Decode = "choice",
+    told: Callable[[int], None] = lambda _: None,
+) -> Iterator[Row]:
+    """Read a set and hold every answer that the model was asked for against gold. `told` hears of finished reports.
+
+    Raises:
+        InputError: the set holds a label that the schema does not have.
+        ExtractorError: a report could not be read.
+    """
+    terms = book(ref).terms(form(ref))
+    for start in range(0, len(annotated.cases), _BATCH):
+        cases = annotated.cases[start : start + _BATCH]
+        results = extractor.extract([Job(case.text, ref, decode, distribution=True) for case in cases])
+        for case, result in zip(cases, results, strict=True):
+            if isinstance(result, ExtractorError):
+                raise result
+            asked = bind(form(ref), Report.parse(case.text), terms).questions
+            options = {question.path: question.options for question in asked}
+            gold = annotated.gold(case, ref)
+            for leaf in form(ref).leaves():
+                field = result.fields.get(leaf.path)
+                if field and field.status == "answered" and leaf.path in gold:
+                    yield from _row(case.cluster, leaf, field, options.get(leaf.path, ()), gold[leaf.path])
+        told(len(cases))
+
+
+def _row(
+    report: str, leaf: Leaf | Members, field: FieldResult, options: Sequence[Option], gold: Any
+) -> Iterator[Row]:
+    """Yield one answer's row; none for what has no kind, and for options of which a part of a report had only some."""
+    own, chances = kind(leaf), field.distribution or {}
+    if own == "list":
+        yield Row(report, own, tuple(chances.values()), 0, int(set(field.value) != set(gold)))
+    elif own and list(chances) == [option.label for option in options]:
+        values = [option.value for option in options]
+        yield Row(report, own, tuple(chances.values()), values.index(field.value), _first(values, gold))
+
+
+def _first(values: Sequence[Any], gold: Any) -> int | None:
+    """Which option is gold: a label, or the number of a span of the report."""
+    if isinstance(gold, int | float) and not isinstance(gold, bool):
+        numbers = [value["value"] if isinstance(value, dict) else value for value in values]
+        return next((i for i, n in enumerate(numbers) if isinstance(n, int | float) and same(n, gold)), None)
+    return values.index(gold) if gold in values else None
+
+
+def table(rows: Sequence[Row], fits: Mapping[Kind, Fit]) -> str:
+    """Say in Markdown what a calibration does, kind by kind: its figures, then its risk-coverage curve."""
+    judged = list(held_out(rows))
+    figures: list[tuple[str, ...]] = [
+        ("kind", "answers", "wrong", "T", "threshold", "ECE", "Brier", "kept at 2 % error", "not for review")
+    ]
+    curves: list[tuple[str, ...]] = [
+        ("share wrong among the surest", "", *(f"{share:.0%}" for share in _SHARES))
+    ]
+    for one, own in fits.items():
+        before = _figures([row for row in rows if row.kind == one])
+        after = _figures([row for row, _ in judged if row.kind == one]) or before  # in one report only
+        passed = [row for row, review in judged if row.kind == one and not review]
+        wrong = sum(row.taken != row.right for row in passed)
+        limit = "none: all are for review" if own.threshold is None else f"{own.threshold:.3f}"
+        figures.append(
+            (
+                one, f"{own.answers}", f"{own.wrong}", f"{own.temperature:.2f}", limit,
+                *(f"{before[name]:.3f} → {after[name]:.3f}" for name in ("ece", "brier")),
+                f"{before[_KEPT]:.0%} → {after[_KEPT]:.0%}",
+                f"{len(passed)}, {wrong} of them wrong",
+            )
+        )  # fmt: skip
+        for name, found in (("before", before), ("after", after)):
+            risks = [next(p["risk"] for p in found["risk_coverage"] if p["coverage"] >= s) for s in _SHARES]
+            curves.append((one, name, *(f"{risk:.1%}" for risk in risks)))
+    parts = [[part[0], tuple("---" for _ in part[0]), *part[1:]] for part in (figures, curves)]
+    return "\n".join("".join(f"| {' | '.join(row)} |\n" for row in part) for part in parts)
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures that an evaluation gives of probabilities (`eval.calibration`)."""
+    scored = []
+    for row in rows:
+        chances = {str(i): p for i, p in enumerate(row.probabilities)}
+        given = Given(value=str(row.taken), probability=row.chance, distribution=chances)
+        scored.append(Scored(row.report, row.report, (), row.kind, "category", str(row.right), given))
+    return calibration(scored) or {}
+
+
+@click.command()
+@click.option(
+    "--set", "name", default="cmr-calibration", show_default=True, help="An annotated set's name or folder."
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where calibration.json goes: the adapter's folder, or the model's.",
+)
+@reading_options
+@site_schemas
+@engine_options
+def calibrate(  # noqa: PLR0913  one parameter an option
+    *,
+    name: str,
+    out: Path,
+    schema: SchemaVersion,
+    decode: Decode,
+    model: str | None,
+    urls: tuple[str, ...],
+    verbose: bool,
+) -> None:
+    """Fit temperatures and review thresholds, write them to OUT, and print what they are worth.
+
+    The set must hold nothing that the model was trained on, nor what it will be tested on.
+    """
+    annotated = load(name, Path(".eval"))
+    vllm_says(verbose=verbose)
+    with own_terminal(verbose=verbose) as (results, messages):
+        engine = open_engine(model, urls)
+        try:
+            with shown(messages) as progress:
+                progress.start(f"{engine.info.model}, {annotated.name}", len(annotated.cases), 0)
+                rows = list(answers(Extractor(engine), annotated, schema.ref, decode, progress.advance))
+        finally:
+            engine.close()
+        found = Calibration(
+            set=annotated.name,
+            set_sha256=annotated.sha256,
+            reports=len(annotated.cases),
+            schema=schema.ref,
+            prompt=book(schema.ref).ref,
+            decode=decode,
+            model=engine.info.model,
+            weights_sha256=weights_sha256(engine.info, model),
+            adapter_sha256=_adapter_sha256(out),
+            made=datetime.now(UTC).date(),
+            error=ERROR,
+            kinds=fit(rows),
+        )
+        out.mkdir(parents=True, exist_ok=True)
+        (out / FILE).write_text(found.text(), "utf-8")
+        click.echo(table(rows, found.kinds), nl=False, file=results)
+        click.echo(f"\nWritten: {out / FILE}.", file=messages)
+
+
+def _adapter_sha256(folder: Path) -> str | None:
+    """The hash by which the model store knows an adapter."""
+    weights = folder / "adapter_model.safetensors"
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None

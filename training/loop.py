@@ -1,0 +1,185 @@
+"""Training: one asking and a few reports a step, the prefix read once a step without gradient, checkpoints, exact resuming."""
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from eval.cases import Case
+from training.askings import Asking, Encoder, varied
+from training.examples import Example, example
+from training.network import logits
+
+TOGETHER = 4
+"""Reports in one forward pass."""
+LONGEST = 1800
+"""Characters of a report that is learnt from: longer ones cost more, in time and memory, than they teach."""
+WINDOW = 64
+"""Reports among which those of like length are put together, so that little is padded."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; a run resumes only under the same."""
+
+    model: str
+    rank: int = 8
+    alpha: float = 16
+    steps: int = 200
+    reports: int = 8
+    questions: int = 32
+    rate: float = 4e-4
+    warmup: int = 15
+    seed: int = 1
+    held_out: tuple[str, ...] = ()
+    data: str = ""
+
+
+def loss_of(model: Any, cached: Any, several: Sequence[Example]) -> torch.Tensor:
+    """Sum over reports of the mean, over their questions, of the negative log-probability that reading would give to
+    the right option. `cached` is what `read_prefix` returned for the prefix that all of them share.
+    """
+    ids, positions, question = (
+        _padded([getattr(one, name) for one in several], fill) for name, fill in _FILLED
+    )
+    size, before = ids.shape[1], len(several[0].prefix)
+    own = (question[:, :, None] == question[:, None, :]) | (question == 0)[:, None, :]
+    seen = torch.cat([torch.ones(len(several), size, before, dtype=torch.bool), own.tril()], dim=2)
+    cache = DynamicCache()
+    for index, layer in enumerate(cached.layers):
+        cache.update(*(part.expand(len(several), -1, -1, -1) for part in (layer.keys, layer.values)), index)
+    hidden = model(
+        input_ids=ids, attention_mask=seen[:, None], position_ids=positions, past_key_values=cache, use_cache=True
+    ).last_hidden_state  # fmt: skip
+    rows = [(row, target) for row, one in enumerate(several) for target in one.targets]
+    tokens = sorted({token for _, target in rows for token in target.tokens})
+    column = {token: i for i, token in enumerate(tokens)}
+    at = hidden[torch.tensor([row for row, _ in rows]), torch.tensor([target.place for _, target in rows])]
+    losses = []
+    for (row, target), scores in zip(rows, logits(model, at, torch.tensor(tokens)), strict=True):
+        allowed = scores[torch.tensor([column[token] for token in target.tokens])]
+        right = allowed[torch.tensor(target.right)]
+        losses.append((allowed.logsumexp(0) - right.logsumexp(0)) * (target.weight / several[row].questions))
+    return torch.stack(losses).sum()
+
+
+_FILLED = (("tokens", 0), ("positions", 0), ("question", -1))
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
+
+
+def read_prefix(model: Any, prefix: Sequence[int]) -> Any:
+    """Keys and values of the prefix under the adapter as it is now; no gradient flows through them."""
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([prefix]), use_cache=True).past_key_values
+
+
+def rate_at(step: int, settings: Settings) -> float:
+    """Linear warm-up, then half a cosine down to a tenth."""
+    if step < settings.warmup:
+        return settings.rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+class Order:
+    """Which reports a step reads: every report once an epoch, those of a micro-batch of much the same length."""
+
+    def __init__(self, cases: Sequence[Case], settings: Settings) -> None:
+        self.cases = [case for case in cases if len(case.text) <= LONGEST]
+        self.settings = settings
+
+    def at(self, step: int) -> list[list[Case]]:
+        groups = self.settings.reports // TOGETHER
+        return [self._group(place) for place in range(step * groups, (step + 1) * groups)]
+
+    def _group(self, place: int) -> list[Case]:
+        epoch, place = divmod(place, len(self.cases) // TOGETHER)
+        dice = random.Random(f"{self.settings.seed} epoch {epoch}")
+        shuffled = dice.sample(self.cases, len(self.cases))
+        windows = [shuffled[start : start + WINDOW] for start in range(0, len(shuffled), WINDOW)]
+        ordered = [case for window in windows for case in sorted(window, key=lambda one: len(one.text))]
+        groups = [ordered[start : start + TOGETHER] for start in range(0, len(ordered), TOGETHER)]
+        return dice.sample(groups, len(groups))[place]
+
+
+def train(
+    model: Any, engine: Encoder, cases: Sequence[Case], settings: Settings, folder: Path
+) -> Iterator[str]:
+    """Train the adapter in `model`, and yield how far it is. `folder/state.pt` is written every 20 steps; if it is
+    there, training goes on from it, and ends as if it had not been stopped.
+
+    Raises:
+        ValueError: the folder holds a run of other settings.
+    """
+    parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    optimiser = torch.optim.AdamW(parameters.values(), lr=settings.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    folder.mkdir(parents=True, exist_ok=True)
+    state, first = folder / "state.pt", 0
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        if saved["settings"] != json.dumps(asdict(settings), sort_keys=True):
+            raise ValueError(f"{folder} holds a run of other settings: choose another folder")
+        model.load_state_dict(saved["adapter"], strict=False)
+        optimiser.load_state_dict(saved["optimiser"])
+        first = saved["step"]
+    order, started, recent = Order(cases, settings), time.monotonic(), []
+    for step in range(first, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, settings)
+        dice = _dice(settings, step)
+        asking = varied(engine, dice, settings.held_out)
+        recent.append(_step(model, asking, order.at(step), settings, dice))
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        if (step + 1) % 20 == 0 or step + 1 == settings.steps:
+            _save(state, parameters, optimiser, settings, step + 1)
+        if (step + 1) % 5 == 0:
+            pace = (time.monotonic() - started) / (step + 1 - first)
+            mean = sum(recent[-20:]) / len(recent[-20:])
+            left = (settings.steps - step - 1) * pace / 60
+            yield f"step {step + 1} of {settings.steps}: loss {mean:.3f}, {pace:.1f} s a step, {left:.0f} min left"
+
+
+def _step(
+    model: Any, asking: Asking, groups: Sequence[Sequence[Case]], settings: Settings, dice: random.Random
+) -> float:
+    """Add the gradient of one step's reports, and return their mean loss."""
+    cached = read_prefix(model, asking.layout.prefix)
+    total = 0.0
+    for cases in groups:
+        several = [example(case, asking, settings.questions, dice) for case in cases]
+        if several := [one for one in several if one.targets]:
+            loss = loss_of(model, cached, several) / settings.reports
+            loss.backward()
+            total += loss.item()
+    return total
+
+
+def _dice(settings: Settings, step: int) -> random.Random:
+    return random.Random(f"{settings.seed} step {step}")
+
+
+def _save(path: Path, parameters: dict[str, Any], optimiser: Any, settings: Settings, step: int) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "adapter": dict(parameters),
+            "optimiser": optimiser.state_dict(),
+            "settings": json.dumps(asdict(settings), sort_keys=True),
+            "step": step,
+        },
+        partial,
+    )
+    partial.replace(path)
