@@ -107,7 +107,8 @@ class TfIdf(Learned):
 
 
 class Keywords(_Baseline):
-    """Words and negation, as rule-based readers have it; for a measurement, the first number the code offers for it.
+    """Words and negation, as rule-based readers have it; for a measurement, the first number the code offers for it
+    in a sentence that holds one of its terms.
 
     A finding is spoken of where its prompt's terms stand. Each mention is denied, doubted or affirmed by the words
     around it, up to eight before and four behind, and no further than a "but" (after NegEx, Chapman et al. 2001).
@@ -132,8 +133,7 @@ class Keywords(_Baseline):
                 continue
             labels = {option.label for option in leaf.options}
             if leaf.kind == "quantity":
-                best = plan.supplied[leaf.path][0].value
-                given[leaf.path] = Given(value=best["value"] if isinstance(best, dict) else NOT_STATED)
+                given[leaf.path] = self._number(plan, leaf.path)
             elif {"normal", "indeterminate"} <= labels:
                 given[leaf.path] = Given(value=self._diagnosis(plan, labels))
             elif {"present", "absent", "uncertain"} <= labels:
@@ -155,6 +155,14 @@ class Keywords(_Baseline):
         if hits[best]:
             return best if best in labels else "other"
         return "normal" if any("normal" in text for text in texts) else "indeterminate"
+
+    def _number(self, plan: Plan, path: str) -> Given:
+        terms = compiled(((path, tuple(self._terms[path])),))
+        for option in plan.supplied[path]:
+            place = plan.sentence_of(option.value)
+            if place and terms.mentioned(place.text):
+                return Given(value=option.value["value"])
+        return Given(value=NOT_STATED)
 
     def _finding(self, plan: Plan, path: str, labels: set[str]) -> Given:
         terms = compiled(((path, tuple(self._terms[path])),))

@@ -98,8 +98,9 @@ def _property(plan: Plan, node: Node, open_: Mapping[Gate, bool]) -> dict[str, A
     if isinstance(node, Group):
         return _group(plan, node)
     if isinstance(node, Members):
-        items = {"enum": [json.loads(option.literal) for option in node.labels]}
-        high = 0 if node.gate and not open_[node.gate] else node.high
+        labels = () if node.gate and not open_[node.gate] else plan.open_labels(node)
+        items = {"enum": [json.loads(option.literal) for option in labels or node.labels]}
+        high = node.high if labels else 0
         return {"type": "array", "items": items, "minItems": node.low, "maxItems": high}
     options = plan.supplied.get(node.path, node.options)
     if node.gate and not open_[node.gate] and node.otherwise:

@@ -39,23 +39,41 @@ def bind(
     numbers = candidates(report, wanted) if wanted else {}
     first = report.sentences.index(sentences[0])
     spoken_of = _spoken_of(form, sentences, terms)
-    supplied = dict(_spans(form, sentences, first, numbers))
+    supplied = _silent(form, spoken_of) | dict(_spans(form, sentences, first, numbers))
     return Plan(form, report, sentences, first, spoken_of, supplied)
 
 
 def _spoken_of(
     form: Form, sentences: Sequence[Sentence], terms: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[int, ...]]:
-    """For each category that has terms, the sentences (by index) that hold one of them."""
+    """For each category, and each label of a list, that has terms, the sentences (by index) that hold one of them."""
     finders = {
-        leaf.path: compiled(((leaf.path, tuple(terms[leaf.path])),))
+        path: compiled(((path, tuple(terms[path])),))
         for leaf in form.leaves()
-        if isinstance(leaf, Leaf) and leaf.kind == "category" and terms.get(leaf.path)
+        if isinstance(leaf, Members) or leaf.kind == "category"
+        for path in ([leaf.path] if isinstance(leaf, Leaf) else map(leaf.member, leaf.labels))
+        if terms.get(path)
     }
     return {
         path: tuple(i for i, sentence in enumerate(sentences) if finder.mentioned(sentence.text))
         for path, finder in finders.items()
     }
+
+
+def _silent(form: Form, spoken_of: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Option, ...]]:
+    """Close the fields that no sentence speaks of to `not_stated`, as a measurement without a number is.
+
+    A label of a list is closed to "no", unless the list may not be empty. Where nothing at all is spoken of, the report is in a language that the terms do not know: all stay open.
+    """
+    if not any(spoken_of.values()):
+        return {}
+    unstated: dict[str, tuple[Option, ...]] = {}
+    for leaf in form.leaves():
+        if isinstance(leaf, Leaf):
+            unstated[leaf.path] = tuple(option for option in leaf.options if not option.stated)
+        elif not leaf.low:
+            unstated |= {leaf.member(label): (NO,) for label in leaf.labels}
+    return {path: options for path, options in unstated.items() if options and spoken_of.get(path) == ()}
 
 
 def _spans(
@@ -169,10 +187,14 @@ class Plan:
             stages[node.path] = now = stages[node.gate.path] + 1 if node.gate else stage
             if isinstance(node, Members):
                 for path in map(node.member, node.labels):
-                    yield Question(path, (YES, NO), node, NO, own, now)
+                    yield Question(path, self.supplied.get(path, (YES, NO)), node, NO, own, now)
             else:
                 options = self.supplied.get(node.path, node.options)
                 yield Question(node.path, options, node, node.otherwise or options[-1], own, now)
+
+    def open_labels(self, node: Members) -> tuple[Option, ...]:
+        """The labels that may be in a list in this report."""
+        return tuple(label for label in node.labels if self.supplied.get(node.member(label)) != (NO,))
 
     def sources(self, path: str) -> tuple[int, ...]:
         """Which of `sentences` may be evidence for a field: those that speak of it, or all where none does."""

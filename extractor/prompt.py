@@ -50,11 +50,15 @@ class PromptBook:
         return cls(base, own, f"{BASE} {schema}" if own else BASE)
 
     def terms(self, form: Form) -> dict[str, tuple[str, ...]]:
-        """The words by which reports speak of a field, by its path."""
+        """The words by which reports speak of a field (by its path), or of a label of a list (`path[label]`)."""
         found: dict[str, tuple[str, ...]] = {}
         for leaf in form.leaves():
             entry = self._fields.get(leaf.path, {})
-            found[leaf.path] = tuple(self._fields.get(entry.get("like"), entry).get("terms", ()))
+            entry = self._fields.get(entry.get("like"), entry)
+            found[leaf.path] = tuple(entry.get("terms", ()))
+            if isinstance(leaf, Members):
+                by_label = self.own.get("terms", {}).get(leaf.labels_of or "", {})
+                found |= {leaf.member(label): tuple(by_label.get(label.label, ())) for label in leaf.labels}
         return found
 
     @property

@@ -26,13 +26,14 @@ class FieldEntry(Schema):
 
 
 class PromptFile(Schema):
-    """One `NAME@VERSION.toml`. `words` and `labels` go by the enum's name, then by its label."""
+    """One `NAME@VERSION.toml`. `words`, `labels` and `terms` go by the enum's name, then by its label."""
 
     ref: str = Field(alias="schema")
     version: int = 1
     extends: str | None = None
     words: Mapping[str, Mapping[str, str]] = {}
     labels: Mapping[str, Mapping[str, str]] = {}
+    terms: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     fields: Mapping[str, FieldEntry] = {}
 
 
@@ -91,10 +92,15 @@ def _check_ends(ref: str, contents: Mapping[str, PromptFile]) -> None:
 def _check_names(file: str, content: PromptFile, form: Form) -> None:
     """Refuse a field's path, an enum or a label that the schema does not have."""
     leaves = {leaf.path: leaf for leaf in form.leaves()}
-    enums: defaultdict[str, set[str]] = defaultdict(set)
-    for leaf in leaves.values():
-        enums[leaf.labels_of or ""] |= _labels(leaf)
-    for key, table in (("words", content.words), ("labels", content.labels)):
+    lists = [leaf for leaf in leaves.values() if isinstance(leaf, Members)]
+    for key, table, of in (
+        ("words", content.words, leaves.values()),
+        ("labels", content.labels, leaves.values()),
+        ("terms", content.terms, lists),
+    ):
+        enums: defaultdict[str, set[str]] = defaultdict(set)
+        for leaf in of:
+            enums[leaf.labels_of or ""] |= _labels(leaf)
         _check_known(f"{file}, {key}", table, enums)
         for enum, labels in table.items():
             _check_known(f"{file}, {key}.{enum}", labels, enums[enum])

@@ -209,6 +209,20 @@ def test_the_longest_output_is_reached_and_never_passed(model):
     assert max(len(text.encode()) for text in accepted) == grammar.longest
 
 
+def test_a_label_that_no_sentence_names_is_not_in_the_grammar():
+    terms = {"vessels[LAD]": ("anterior",), "vessels[RCA]": ("inferior",)}
+    plan = bind(compile_form(Small), Report.parse("Inferior scar."), terms)
+    start = '{"finding":"present","count":1,"seen":true,"vessels":'
+    regex = compile_grammar(plan).regex
+    assert [end for end in ("[]", '["RCA"]', '["LAD"]') if re.fullmatch(regex, f"{start}{end}}}")] == [
+        "[]",
+        '["RCA"]',
+    ]
+    unnamed = bind(compile_form(Small), Report.parse("Scar."), terms | {"finding": ("scar",)})
+    assert not re.fullmatch(compile_grammar(unnamed).regex, start + '["RCA"]}')
+    assert re.fullmatch(compile_grammar(unnamed).regex, start + "[]}")
+
+
 def test_numbers_and_sentences_of_this_report_only():
     model = create_model(
         "M", __base__=Strict, **required({"ef": Annotated[Measured, Measure("%", low=3, high=90)]})

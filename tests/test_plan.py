@@ -32,18 +32,27 @@ STATUS = ["present", "absent", "uncertain", "not_stated"]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "finding"),
     [
-        "LVEF 45 %. No LGE.",
-        "MR mild, PE keiner.",
-        "Kein Late Enhancement.",
-        "Lewa komora prawidłowa, bez płynu.",
+        ("LVEF 45 %. No LGE.", "lge"),
+        ("Kein Late Enhancement. Normale Pumpfunktion.", "lge"),
+        ("Sin realce tardío. Función normal.", "lge"),
+        ("Cine: no oedema, effusion or thrombus.", "thrombus"),
     ],
 )
-def test_every_finding_is_asked_in_full_whatever_the_words_of_the_report(text):
-    plan = bound(text)
-    for finding in ("lge", "thrombus", "valve_disease", "pericardial_effusion"):
-        assert labels(plan, f"findings.{finding}") == STATUS
+def test_a_finding_that_the_report_speaks_of_is_asked_in_full(text, finding):
+    assert labels(bound(text), f"findings.{finding}") == STATUS
+
+
+@pytest.mark.parametrize("text", ["LVEF 45 %. No LGE.", "Kein Late Enhancement.", "Sin realce tardío."])
+def test_a_finding_that_nothing_speaks_of_is_not_stated(text):
+    assert labels(bound(text), "findings.thrombus") == ["not_stated"]
+
+
+def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
+    plan = bound("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
+    assert labels(plan, "findings.thrombus") == STATUS
+    assert labels(plan, "findings.lge") == STATUS
 
 
 def test_evidence_is_offered_where_the_report_speaks_of_the_finding():
@@ -59,6 +68,30 @@ SEGMENTS = "findings.lge_segments"
 
 def asked(text: str) -> Plan:
     return bind(REPORT_V2, Report.parse(text), PromptBook.load("cmr-report@2").terms(REPORT_V2))
+
+
+def open_segments(text: str) -> set[str]:
+    node = next(leaf for leaf in REPORT_V2.leaves() if leaf.path == SEGMENTS)
+    assert isinstance(node, Members)
+    return {label.label for label in asked(text).open_labels(node)}
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("LGE of the mid inferior wall.", {"basal_inferior", "mid_inferior", "apical_inferior"}),
+        ("LGE inferolateral basal.", {"basal_inferolateral", "mid_inferolateral"}),
+        ("Narbe der Vorderwand.", {"basal_anterior", "mid_anterior", "apical_anterior"}),
+        ("LGE in the apex.", {"apex"}),
+    ],
+)
+def test_only_segments_that_the_report_may_name_are_asked(text, segments):
+    assert segments <= open_segments(text)
+    assert len(open_segments(text)) < 10
+
+
+def test_segments_by_number_leave_all_segments_open():
+    assert len(open_segments("LGE in segments 3, 4 and 9.")) == 17
 
 
 def test_segments_are_asked_after_the_finding_that_they_depend_on():

@@ -21,6 +21,7 @@ from extractor.report import Report
 from extractor.terms import Terms
 from schemas.cmr_diagnosis_v3 import Conditions
 from schemas.cmr_report_v1 import Findings
+from schemas.cmr_report_v2 import Segment
 from schemas.fields import When
 from schemas.registry import BUILT_IN, get
 
@@ -33,6 +34,7 @@ FINDINGS = ["findings." + name for name in Findings.model_fields]
 GENEROUS = [
     *(("cmr-report@1", path) for path in FINDINGS),
     *(("cmr-diagnosis@3", f"conditions.{name}.certainty") for name in Conditions.model_fields),
+    *(("cmr-report@2", f"findings.lge_segments[{label.value}]") for label in Segment),
     *(("cmr-report@2", path) for path in ("acuity", "previous.course")),
 ]
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -91,11 +93,20 @@ def enums(ref: str) -> dict[str, list[str]]:
     }
 
 
+def asked(ref: str, text: str) -> set[str]:
+    """The questions that a report leaves to the model: those with more than one answer."""
+    plan = bind(form(ref), Report.parse(text), terms(ref))
+    return {question.path for question in plan.questions if len(question.options) > 1}
+
+
 def named(text: str) -> set[str]:
-    """The diseases of which a sentence is offered as evidence."""
-    plan = bind(form("cmr-diagnosis@3"), Report.parse(text), terms("cmr-diagnosis@3"))
-    spoken_of = {path for path, sentences in plan.spoken_of.items() if sentences}
-    return {path.split(".")[1] for path in spoken_of if path.endswith(".certainty")}
+    """The diseases of which the model is asked."""
+    return {path.split(".")[1] for path in asked("cmr-diagnosis@3", text) if path.endswith(".certainty")}
+
+
+def placed(text: str) -> set[str]:
+    """The segments of which the model is asked."""
+    return {path[:-1].split("[")[1] for path in asked("cmr-report@2", text) if "lge_segments[" in path}
 
 
 @pytest.mark.parametrize("ref", REFS)
@@ -153,10 +164,11 @@ def test_every_question_has_terms_or_a_gate_and_none_is_empty_or_repeated(ref: s
         assert not {"terms", "like"} <= set(field), path
         many = get_origin(kind) is list
         gated = not many and any(isinstance(mark, When) for mark in metadata)
-        found = [term.lower() for term in terms(ref)[path]]
-        assert found or gated or many, path
-        assert len(set(found)) == len(found), path
-        assert all(term and term == term.strip() for term in found), path
+        for question in [f"{path}[{label.value}]" for label in get_args(kind)[0]] if many else [path]:
+            found = [term.lower() for term in terms(ref)[question]]
+            assert found or gated, question
+            assert len(set(found)) == len(found), question
+            assert all(term and term == term.strip() for term in found), question
 
 
 @pytest.mark.parametrize(("ref", "path"), GENEROUS)
@@ -305,10 +317,41 @@ def test_a_previous_studys_numbers_are_named_as_the_current_ones() -> None:
         ("Impression: normal study.", set()),
     ],
 )
-def test_the_terms_of_a_disease_are_its_names_and_not_its_findings(text: str, diseases: set[str]) -> None:
+def test_the_model_is_asked_of_the_diseases_that_a_report_names(text: str, diseases: set[str]) -> None:
     assert named(text) == diseases
 
 
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("LGE in the inferolateral wall.", {"basal_inferolateral", "mid_inferolateral"}),
+        ("LGE der mittleren Vorderwand.", {"basal_anterior", "mid_anterior", "apical_anterior"}),
+        ("Realce en cara inferior basal.", {"basal_inferior", "mid_inferior", "apical_inferior"}),
+        (
+            "Narbe im Septum.",
+            {
+                "basal_anteroseptal",
+                "basal_inferoseptal",
+                "mid_anteroseptal",
+                "mid_inferoseptal",
+                "apical_septal",
+            },
+        ),
+        ("Apical LGE.", {"apical_anterior", "apical_septal", "apical_inferior", "apical_lateral", "apex"}),
+        ("Scar in S5 and S11.", {"basal_inferolateral", "mid_inferolateral"}),
+        ("LGE in segments 7 and 13-14.", set(Segment)),
+        ("Transmural infarct of the LAD territory.", set()),
+    ],
+)
+def test_the_model_is_asked_of_the_segments_that_a_report_may_name(text: str, segments: set[str]) -> None:
+    assert placed(text) == segments
+
+
 @pytest.mark.parametrize("row", [row for row in gold() if row["diagnosis"] in Conditions.model_fields])
-def test_an_examples_disease_is_named_by_its_terms(row: dict[str, str]) -> None:
+def test_the_model_is_asked_of_the_disease_of_an_example(row: dict[str, str]) -> None:
     assert row["diagnosis"] in named((EXAMPLES / row["report"]).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("label", Segment)
+def test_a_segments_own_name_opens_it(label: Segment) -> None:
+    assert label in placed(f"LGE: {label.replace('_', ' ')}.")

@@ -19,7 +19,9 @@ from training.network import logits
 
 TOGETHER = 4
 """Reports in one forward pass."""
-LONGEST = 1800
+SAVED = 20
+"""Steps from one checkpoint to the next."""
+LONGEST = 1200
 """Characters of a report that is learnt from: longer ones cost more, in time and memory, than they teach."""
 WINDOW = 64
 """Reports among which those of like length are put together, so that little is padded."""
@@ -34,8 +36,8 @@ class Settings:
     alpha: float = 16
     steps: int = 200
     reports: int = 8
-    questions: int = 32
-    rate: float = 4e-4
+    questions: int = 24
+    rate: float = 5e-4
     warmup: int = 15
     seed: int = 1
     held_out: tuple[str, ...] = ()
@@ -116,7 +118,7 @@ class Order:
 def train(
     model: Any, engine: Encoder, cases: Sequence[Case], settings: Settings, folder: Path
 ) -> Iterator[str]:
-    """Train the adapter in `model`, and yield how far it is. `folder/state.pt` is written every 20 steps; if it is
+    """Train the adapter in `model`, and yield how far it is. `folder/state.pt` is written every `SAVED` steps; if it is
     there, training goes on from it, and ends as if it had not been stopped.
 
     Raises:
@@ -143,7 +145,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
-        if (step + 1) % 20 == 0 or step + 1 == settings.steps:
+        if (step + 1) % SAVED == 0 or step + 1 == settings.steps:
             _save(state, parameters, optimiser, settings, step + 1)
         if (step + 1) % 5 == 0:
             pace = (time.monotonic() - started) / (step + 1 - first)

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 @torch.compile(dynamic=True)
 def quantised(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of x as int8 and their scales: one fused pass, where plain operations need seven."""
-    scale = (x.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
+    scale = (x.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-30)
     return (x / scale).round().to(torch.int8), scale
 
 
@@ -30,7 +30,7 @@ def scaled(product: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def quantised_scaled(x: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """`quantised(x * columns)`, fused as well."""
     x = x * columns
-    scale = (x.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
+    scale = (x.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-30)
     return (x / scale).round().to(torch.int8), scale
 
 

@@ -95,10 +95,10 @@ class _Text:
 
     def _write_list(self, node: Members) -> None:
         shut = node.gate and self.picked[node.gate.path].label not in node.gate.labels
-        literals = [] if shut else [option.literal for option in node.labels]
+        literals = [] if shut else [option.literal for option in self.reading.plan.open_labels(node)]
         written = [json.dumps(value, ensure_ascii=False) for value in self.picked[node.path].value]
         if not literals:
-            self.reading.answers[node.path] = list_answer([], 1.0, "implied")
+            self.reading.answers[node.path] = list_answer([], 1.0, "implied" if shut else "forced")
         self.text += "["
         for index in range(node.high if literals else 0):
             allowed = ["," * bool(index) + literal for literal in literals] + ["]"] * (index >= node.low)
