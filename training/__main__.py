@@ -25,7 +25,7 @@ def main() -> None:
 )
 @click.option("--steps", default=200, show_default=True, help="Optimiser steps.")
 @click.option("--rank", default=8, show_default=True, help="LoRA's rank.")
-@click.option("--rate", default=5e-4, show_default=True, help="Highest learning rate.")
+@click.option("--rate", default=2e-4, show_default=True, help="Highest learning rate.")
 @click.option("--reports", default=8, show_default=True, help="Reports a step.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(

@@ -12,7 +12,7 @@ from typing import Any
 from eval.cases import Case
 from eval.gold import book, form, under
 from extractor.engine.base import Chat, EngineInfo
-from extractor.form import Form, Group, Leaf, Members, Node
+from extractor.form import Form, Group, Leaf, Members
 from extractor.prompt import Layout, PromptBook
 from extractor.store import entry
 
@@ -86,7 +86,7 @@ def varied(engine: Any, dice: random.Random, held_out: Sequence[str] = ()) -> As
     elif how == "reworded":
         prompts = _other_words(prompts, known, dice)
     offered = _offered(known, dice, held_out) if how == "reworded" or held_out else None
-    known = Form(known.model, _reordered(known.root, offered, dice))
+    known = Form(known.model, _changed(known.root, _left_out(known, dice), offered, dice))
     return Asking(
         ref, known, Layout(engine, known, prompts, "choice"), terms, lambda case: _gold(case, ref, offered)
     )
@@ -113,13 +113,31 @@ def _offered(known: Form, dice: random.Random, held_out: Sequence[str]) -> froze
     return frozenset((*kept, *FALLBACKS))
 
 
-def _reordered(group: Group, offered: frozenset[str] | None, dice: random.Random) -> Group:
-    return replace(group, children=tuple((name, _node(node, offered, dice)) for name, node in group.children))
+def _left_out(known: Form, dice: random.Random) -> frozenset[str]:
+    """Some of the fields, as smaller schemas have fewer: no diagnosis, and none that others depend on."""
+    leaves = list(known.leaves())
+    needed = {leaf.gate.path for leaf in leaves if leaf.gate}
+    free = [leaf.path for leaf in leaves if leaf.path not in needed and leaf.labels_of != "Diagnosis"]
+    return frozenset(dice.sample(free, round(len(free) * dice.uniform(0, 0.7))))
 
 
-def _node(node: Node, offered: frozenset[str] | None, dice: random.Random) -> Node:
-    if isinstance(node, Group):
-        return _reordered(node, offered, dice)
+def _changed(
+    group: Group, left_out: frozenset[str], offered: frozenset[str] | None, dice: random.Random
+) -> Group:
+    children = (
+        (
+            name,
+            _changed(node, left_out, offered, dice)
+            if isinstance(node, Group)
+            else _shuffled(node, offered, dice),
+        )
+        for name, node in group.children
+        if node.path not in left_out
+    )
+    return replace(group, children=tuple(children))
+
+
+def _shuffled(node: Leaf | Members, offered: frozenset[str] | None, dice: random.Random) -> Leaf | Members:
     if isinstance(node, Members) or node.kind != "category":
         return node
     options = [

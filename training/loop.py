@@ -37,7 +37,7 @@ class Settings:
     steps: int = 200
     reports: int = 8
     questions: int = 24
-    rate: float = 5e-4
+    rate: float = 2e-4
     warmup: int = 15
     seed: int = 1
     held_out: tuple[str, ...] = ()
