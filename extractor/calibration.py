@@ -1,7 +1,8 @@
 """What a model's probabilities are worth: a temperature for each kind of field, and when a human should look.
 
-`calibration.json` lies beside the adapter that it was fitted for, or in a model's folder; `training.calibrate`
-writes it. It changes probabilities, never an answer.
+`calibration.json` lies beside the adapter that it was fitted for, in the store's folder `calibrations`, or in a
+model's folder; `training.calibrate` writes it. Temperatures change probabilities and never an answer; shifts change
+answers, for the one schema that they were fitted on.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from extractor.store import default_id, entry
 from schemas.fields import NOT_STATED
 
 FILE: Final = "calibration.json"
+OF_MODELS: Final = Path(__file__).parent / "store" / "calibrations"
+"""Where the calibrations of models without an adapter lie, each in a folder of the model's id."""
 
 Kind = Literal["conclusion", "finding", "quantity", "list"]
 """What makes answers alike, known from any schema's options alone.
@@ -83,6 +86,9 @@ class Calibration(_Data):
     made: date
     error: Annotated[float, Field(gt=0, lt=1)]
     kinds: Mapping[Kind, Fit]
+    shifts: Mapping[str, Mapping[str, float]] = Field(
+        default_factory=dict, description="by path and label: what is added to the label's log-probability"
+    )
 
     def __str__(self) -> str:
         """Name and hash, short, for provenance."""
@@ -133,10 +139,13 @@ def find_calibration(model: str | None) -> Calibration | None:
     """
     if model is not None and Path(model).is_dir():
         return load(Path(model))
-    adapter = entry(model or default_id()).adapter
-    found = load(adapter.path) if adapter else None
-    if adapter and found and found.adapter_sha256 != adapter.sha256:
-        raise _unusable(f"{adapter.folder}/{FILE} was fitted for another adapter.")
+    known = entry(model or default_id())
+    folder = known.adapter.path if known.adapter else OF_MODELS / known.id
+    found = load(folder)
+    if found and known.adapter and found.adapter_sha256 != known.adapter.sha256:
+        raise _unusable(f"{folder.name}/{FILE} was fitted for another adapter.")
+    if found and not known.adapter and known.gguf and found.weights_sha256 != known.gguf.sha256:
+        raise _unusable(f"{folder.name}/{FILE} was fitted for other weights.")
     return found
 
 

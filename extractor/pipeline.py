@@ -113,6 +113,11 @@ class Extractor:
         """The calibration, if it is of this decoder: the other one's probabilities mean something else."""
         return self.calibration if self.calibration and self.calibration.decode == decode else None
 
+    def _shifts(self, task: _Task) -> Mapping[str, Mapping[str, float]]:
+        """What the calibration says of the labels of this very schema."""
+        found = self._calibration(task.job.decode)
+        return found.shifts if found and found.schema_ == task.ref else {}
+
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
         """Compile the schema's plan and put its instructions into the engine's prefix cache.
 
@@ -180,7 +185,9 @@ class Extractor:
     def _run(self, decode: Decode, tasks: Mapping[int, _Task]) -> dict[int, Extraction | ExtractorError]:
         """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""
         readings = {
-            index: [Reading(plan, task.layout, task.layout.open(plan)) for plan in task.plans]
+            index: [
+                Reading(plan, task.layout, task.layout.open(plan), self._shifts(task)) for plan in task.plans
+            ]
             for index, task in tasks.items()
         }
         try:

@@ -77,7 +77,9 @@ def test_questions_packed_behind_one_report_are_read_as_if_each_were_alone(check
     with torch.no_grad():
         together = loss_of(model, cached, [pack(base, prefix, several, end)])
         alone = [loss_of(model, cached, [pack(base, prefix, [one], end)]) for one in several]
-        padded = loss_of(model, cached, [pack(base, prefix, several, end), pack(base, prefix, several[:1], end)])
+        padded = loss_of(
+            model, cached, [pack(base, prefix, several, end), pack(base, prefix, several[:1], end)]
+        )
     assert together.item() == pytest.approx(sum(one.item() for one in alone) / len(alone), rel=1e-3)
     assert padded.item() == pytest.approx(together.item() + alone[0].item(), rel=1e-3)
 
@@ -87,9 +89,15 @@ def test_every_answer_that_gold_gives_is_among_the_right_options(encoder, cases)
     for case in cases[:20]:
         gold = asking.gold(case)
         plan = bind(asking.form, Report.parse(case.text), asking.terms)
-        right = {one.path: {one.options[i] for i in one.right} for one in asked(case, gold, asking.layout, plan)}
+        right = {
+            one.path: {one.options[i] for i in one.right} for one in asked(case, gold, asking.layout, plan)
+        }
         for question in plan.questions:
-            if isinstance(question.leaf, Leaf) and question.leaf.kind == "category" and question.path in right:
+            if (
+                isinstance(question.leaf, Leaf)
+                and question.leaf.kind == "category"
+                and question.path in right
+            ):
                 (option,) = [option for option in question.options if option.value == gold[question.path]]
                 assert right[question.path] == {asking.layout.option(question, option)}
 
@@ -146,7 +154,9 @@ def test_an_epoch_reads_every_report_once(cases):
     settings = Settings(model=SMALL, reports=4)
     short = [case for case in cases if len(case.text) <= loop.LONGEST]
     steps = len(short) // loop.TOGETHER
-    seen = [case.id for step in range(steps) for group in loop.Order(cases, settings).at(step) for case in group]
+    seen = [
+        case.id for step in range(steps) for group in loop.Order(cases, settings).at(step) for case in group
+    ]
     assert len(seen) == len(set(seen)) >= len(short) - loop.TOGETHER
 
 
@@ -156,4 +166,6 @@ def test_an_adapter_is_written_as_peft_reads_it(checkpoint, tmp_path):
     adapter.save(parameters, 4, 8, "tiny", tmp_path)
     again = adapter.read(tmp_path)
     assert again.keys() == parameters.keys()
-    assert all(torch.equal(again[name], value.detach().bfloat16().float()) for name, value in parameters.items())
+    assert all(
+        torch.equal(again[name], value.detach().bfloat16().float()) for name, value in parameters.items()
+    )

@@ -31,7 +31,7 @@ from extractor.report import Report
 from extractor.result import Decode, FieldResult
 from extractor.terminal import own_terminal
 from schemas.version import SchemaVersion
-from training.fitting import Row, fit, held_out
+from training.fitting import Row, fit, held_out, shifted, shifts
 
 _BATCH: Final = 8
 _KEPT: Final = "coverage_at_2_percent_error"
@@ -64,20 +64,34 @@ def answers(
             for leaf in form(ref).leaves():
                 field = result.fields.get(leaf.path)
                 if field and field.status == "answered" and leaf.path in gold:
-                    yield from _row(case.cluster, leaf, field, options.get(leaf.path, ()), gold[leaf.path])
+                    known = options.get(leaf.path, ())
+                    yield from _row(
+                        case.cluster, leaf, field, known, gold[leaf.path], shift=decode == "choice"
+                    )
         told(len(cases))
 
 
-def _row(
-    report: str, leaf: Leaf | Members, field: FieldResult, options: Sequence[Option], gold: Any
+def _row(  # noqa: PLR0913
+    report: str,
+    leaf: Leaf | Members,
+    field: FieldResult,
+    options: Sequence[Option],
+    gold: Any,
+    *,
+    shift: bool,
 ) -> Iterator[Row]:
-    """Yield one answer's row; none for what has no kind, and for options of which a part of a report had only some."""
+    """Yield one answer's row; none for what has no kind, and for options of which a part of a report had only some.
+
+    `grammar` decoding writes labels by itself, so that they cannot be shifted.
+    """
     own, chances = kind(leaf), field.distribution or {}
     if own == "list":
         yield Row(report, own, tuple(chances.values()), 0, int(set(field.value) != set(gold)))
     elif own and list(chances) == [option.label for option in options]:
         values = [option.value for option in options]
-        yield Row(report, own, tuple(chances.values()), values.index(field.value), _first(values, gold))
+        labels = tuple(chances) if own == "finding" and shift else ()
+        taken, right = values.index(field.value), _first(values, gold)
+        yield Row(report, own, tuple(chances.values()), taken, right, leaf.path, labels)
 
 
 def _first(values: Sequence[Any], gold: Any) -> int | None:
@@ -105,7 +119,8 @@ def table(rows: Sequence[Row], fits: Mapping[Kind, Fit]) -> str:
         limit = "none: all are for review" if own.threshold is None else f"{own.threshold:.3f}"
         figures.append(
             (
-                one, f"{own.answers}", f"{own.wrong}", f"{own.temperature:.2f}", limit,
+                one, f"{own.answers}", f"{_wrong(rows, one)} → {_wrong([row for row, _ in judged], one)}",
+                f"{own.temperature:.2f}", limit,
                 *(f"{before[name]:.3f} → {after[name]:.3f}" for name in ("ece", "brier")),
                 f"{before[_KEPT]:.0%} → {after[_KEPT]:.0%}",
                 f"{len(passed)}, {wrong} of them wrong",
@@ -116,6 +131,10 @@ def table(rows: Sequence[Row], fits: Mapping[Kind, Fit]) -> str:
             curves.append((one, name, *(f"{risk:.1%}" for risk in risks)))
     parts = [[part[0], tuple("---" for _ in part[0]), *part[1:]] for part in (figures, curves)]
     return "\n".join("".join(f"| {' | '.join(row)} |\n" for row in part) for part in parts)
+
+
+def _wrong(rows: Sequence[Row], of: Kind) -> int:
+    return sum(row.taken != row.right for row in rows if row.kind == of)
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
@@ -163,6 +182,7 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             with shown(messages) as progress:
                 progress.start(f"{engine.info.model}, {annotated.name}", len(annotated.cases), 0)
                 rows = list(answers(Extractor(engine), annotated, schema.ref, decode, progress.advance))
+                by = shifts(rows)
         finally:
             engine.close()
         found = Calibration(
@@ -177,7 +197,8 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             adapter_sha256=_adapter_sha256(out),
             made=datetime.now(UTC).date(),
             error=ERROR,
-            kinds=fit(rows),
+            kinds=fit(shifted(rows, by)),
+            shifts=by,
         )
         out.mkdir(parents=True, exist_ok=True)
         (out / FILE).write_text(found.text(), "utf-8")

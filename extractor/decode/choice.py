@@ -24,7 +24,8 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
         asked = [(reading, question) for reading, question in now if not reading.settle(question)]
         cited = [(reading, question) for reading, question in asked if reading.can_cite(question)]
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
-        for (reading, question), one in zip(asked, chances, strict=False):
+        for (reading, question), raw in zip(asked, chances, strict=False):
+            one = reading.shifted(question, raw)
             reading.answers[question.path] = Answer(
                 question.options[best(one)], question.options, one, "answered"
             )

@@ -1,6 +1,7 @@
 """What both executors share: a report being read, and exact probabilities over options."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from extractor.engine.base import Ask, Engine
@@ -18,6 +19,7 @@ class Reading:
     plan: Plan
     layout: Layout
     base: Tokens
+    shifts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     prompt_tokens: int = 0
@@ -36,6 +38,17 @@ class Reading:
         elif len(question.options) == 1:
             self.answers[question.path] = Answer.certain(question, question.options[0], "forced")
         return question.path in self.answers
+
+    def shifted(self, question: Question, chances: Sequence[float]) -> tuple[float, ...]:
+        """Probabilities less what the model favours a label by whatever the report says (`Calibration.shifts`)."""
+        shift = self.shifts.get(question.path)
+        if shift is None:
+            return tuple(chances)
+        weights = [
+            p * math.exp(shift.get(o.label, 0.0)) for p, o in zip(chances, question.options, strict=True)
+        ]
+        total = math.fsum(weights)
+        return tuple(weight / total for weight in weights)
 
     def can_cite(self, question: Question) -> bool:
         """Whether to look for a sentence that speaks of the field: a span is its own evidence, a list has many."""
