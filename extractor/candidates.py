@@ -3,24 +3,27 @@
     candidates(report, {"lvef": Wanted(Measure("%", 3, 90), ("LVEF", "EF"))})["lvef"]
 
 A number is an option where its unit converts to the field's, the converted value is plausible, and it isn't a normal
-limit, a date, a dose or a name (`Number.kind`). Terms put the likeliest first and drop what the words settle: a
-number belongs to the field whose term names it, and is no option elsewhere. A number with a unit that no term names
-is an option for every field that it fits, also beside numbers of the field's own, unless it is named as something
-that no field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter). An option too many can be declined, a
-missing one can't be chosen.
+limit, a date, a dose or a name (`Number.kind`). Beyond that its surroundings must name it: a number that is only of
+the right size is no option, for a value that nobody stated is worse than a missing one. What names something that no
+field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter) is no option either.
 
 How a number finds its term, within its sentence, line or table row (`extractor.claims`):
 
 * the nearest term before it, if the units agree; behind it where none stands before ("12 mm septal thickness");
 * by position in a pair: "LVEDV/LVESV 180/95 ml", "LVEF and RVEF are 45 % and 50 %", "EF LV/RV: 45/50 %";
-* in a table: its row's first cell, else its column's heading; on a line of its own: the heading above it.
+* in a table: its row's first cell, else its column's heading; on a line of its own: the heading above it;
+* across a sentence's end the term from which dots or a question lead to it: "LVEF ..... 48 %", "LVEF? Normal, 48 %";
+* where only a ventricle is named, a number with a unit ("RV 54 %", "VI dilatado, 128 ml/m²") is the first of the
+  ventricle's fields in the schema that has such a unit; right behind the ventricle one without is a percentage.
 
 A bare term that both ventricles share ("EF", "EDV") goes to the ventricle named in a bracket behind the number,
 between the two, in the table's column, before it in the sentence, or by the section ("Right ventricle:"),
-in this order; without any of these it means the left ventricle, as it does in every report. All of this is only
-probable: where the other ventricle's field has no number of its own, it is offered the bare term's as well. So is,
-where a field has no number of its own study, a number of the other study; a previous study's field only where the
-report has several numbers for it.
+in this order; behind both ventricles a list of two is one for each ("VI y VD normales, FE 60 y 55 %"). Without any of
+these it means the left ventricle, as it does in every report. Where the right one was only mentioned in another
+clause or an earlier sentence, the left one's field keeps the number as well unless it has one of its own.
+
+A field that has no number of its own study takes one of the other study, as what dates a number is only probable:
+a previous study's field only where the report tells of an earlier study and has several numbers for the field.
 
 A number without a unit answers only where a term stands before it, directly ("LVEF 55", "EF: 0.55") or not far off
 ("EF noch 55"), or for a ratio. Where a term is shared by a volume and its index, a number without a unit is first of
@@ -33,7 +36,8 @@ from typing import Final
 
 from extractor.claims import Claim, Claims, Rank
 from extractor.errors import SchemaError
-from extractor.lexicon import OTHER_MEASURES
+from extractor.folding import words
+from extractor.lexicon import CURRENT_WORDS, EARLIER_WORDS, OTHER_MEASURES, PRIOR_WORDS, VERSUS_WORDS
 from extractor.quantities import Number
 from extractor.report import Report
 from extractor.terms import compiled
@@ -41,6 +45,7 @@ from extractor.units import canonical, convert
 from schemas.fields import Measure, Quantity
 
 _MOST: Final = 8  # options of one field
+_DATED: Final = words(f"{PRIOR_WORDS}|{VERSUS_WORDS}|{CURRENT_WORDS}|{EARLIER_WORDS}")
 _OTHER: Final = ""  # a field that nobody asked for: it takes the numbers that `OTHER_MEASURES` name
 
 
@@ -76,18 +81,16 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
     units = {field.name: field.unit for field in fields} | {_OTHER: ""}
     claims = Claims(report, terms, units, frozenset({*values, *measured})).all()
     named = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name != _OTHER}
-    others = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name == _OTHER}
-    nobodys = [i for i in sorted({i for i, _ in values}) if i not in named]
+    nobodys = sorted({i for i, _ in values} - named)
+    dated = (
+        any(number.is_prior for number in report.numbers) or _DATED.search(report.folded.lower) is not None
+    )
     options: dict[str, tuple[Quantity, ...]] = {}
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
-        free = [
-            i
-            for i in nobodys
-            if (i, field.name) in values and field.takes_unnamed(report.numbers[i], i in others)
-        ]
+        free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
         order = _ordered(report.numbers, own, free, field.wanted.measure.study)
-        if field.wanted.measure.study == "previous" and len({values[i, field.name] for i in order}) < 2:
+        if field.wanted.measure.study == "previous" and not (dated and len(order) > 1):
             order = [i for i in order if report.numbers[i].is_prior]
         options[field.name] = tuple(
             field.quantity(report.numbers[i], values[i, field.name]) for i in order[:_MOST]
@@ -126,14 +129,9 @@ class _Field:
             else None
         )
 
-    def takes_unnamed(self, number: Number, named_otherwise: bool) -> bool:  # noqa: FBT001
-        """Say whether a fitting number that no field's term names may answer this field.
-
-        One without terms takes a pure number too, and what names something that no field asks for.
-        """
-        if self.wanted.terms:
-            return number.unit is not None and not named_otherwise
-        return number.unit is not None or self.unit == "ratio"
+    def takes_unnamed(self, number: Number) -> bool:
+        """Say whether a fitting number that no term names may answer this field: only where it has no terms."""
+        return not self.wanted.terms and (number.unit is not None or self.unit == "ratio")
 
     def quantity(self, number: Number, value: float) -> Quantity:
         return Quantity(
@@ -153,6 +151,9 @@ def _ordered(
     ranks = dict.fromkeys(nobodys, (Rank.NOBODY, 0)) | claimed
     if any(rank is Rank.NAMED and not other_study(i) for i, (rank, _) in ranks.items()):
         ranks = {i: r for i, r in ranks.items() if r[0] is not Rank.OTHER_SIDE and not other_study(i)}
+    # Where nothing dates a number, an earlier study's is rather the further one behind a term.
+    turn = -1 if study == "previous" else 1
     return sorted(
-        ranks, key=lambda i: (other_study(i), ranks[i][0], numbers[i].is_range_bound, ranks[i][1], i)
+        ranks,
+        key=lambda i: (other_study(i), turn * ranks[i][0], numbers[i].is_range_bound, turn * ranks[i][1], i),
     )

@@ -1,16 +1,20 @@
 """Which field's term names a number (the rules are told in `extractor.candidates`)."""
 
+import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from extractor.chambers import Chambers, Side
 from extractor.page import Page, Ventricle
 from extractor.report import Report
 from extractor.terms import Mention, Terms
 
 _NEAR: Final = 40  # characters between a term and a number without a unit
 _FAR: Final = 80  # characters between a term and its number; further apart the claim is weak
+_SIDE_BEHIND: Final = re.compile(r" (?:on|for) the (left|right)(?![^\W_]| [av])")
 
 
 class Rank(IntEnum):
@@ -30,6 +34,59 @@ class Claim:
     distance: int
 
 
+class _Surroundings(Page):
+    """A page in which a question and its answer are one sentence, and a ventricle alone may name a number."""
+
+    def __init__(self, report: Report, terms: Terms) -> None:
+        """Join what dots or a question lead to: "LVEF ..... 48 %", "LVEF? Normal, 48 %"."""
+        super().__init__(report, terms)
+        joined: list[tuple[int, int]] = []
+        leads = False
+        for start, end in self._bounds:
+            joined[-1 if leads else len(joined) :] = [(joined[-1][0] if leads else start, end)]
+            leads = self.lower[max(start, end - 3) : end].rstrip().endswith(("?", "..", "\u2026"))
+        if len(joined) < len(self._bounds):
+            self._bounds, self._sentence_starts = joined, [start for start, _ in joined]
+            self._chambers = Chambers(self.lower, joined)
+
+    def ventricle(self, mention: Mention, i: int) -> Ventricle | None:
+        """Return the ventricle that the context gives a term for a number: "55 % on the right" comes first."""
+        side = _SIDE_BEHIND.match(self.lower, self.spans[i][1]) if mention.bare else None
+        if side:
+            return Ventricle("left" if side[1] == "left" else "right", sure=True)
+        return super().ventricle(mention, i)
+
+    def pair(self, i: int) -> tuple[Side, Side] | None:
+        """Return the order of "LV/RV", or of both ventricles named before a list: "VI y VD: FE 60 y 55 %"."""
+        order = super().pair(i)
+        if order or self.numbers[i].link != "list":
+            return order
+        markers = self._chambers.between(self._bounds[self.sentence(i)][0], self.spans[i][0])
+        sides = [marker.side for marker in markers[-2:]]
+        if sides[-1:] == ["both"]:
+            return "left", "right"
+        return (sides[0], sides[1]) if set(sides) == {"left", "right"} else None
+
+    def spoken_of(self, i: int) -> Side | None:
+        """Return the ventricle that alone is named before a number, in its sentence or by its heading."""
+        start, k = self.spans[i][0], self.sentence(i)
+        first = max(self._bounds[k][0], start - _FAR)
+        markers = self._chambers.between(first, start)
+        topic = self._chambers.topics[k]
+        place = markers[-1].end if markers else first
+        if bisect_left(self._starts, place) < bisect_left(self._starts, start):
+            return None  # a term stands between
+        if markers:
+            return markers[-1].side
+        return topic.side if topic.sure else None
+
+    def beside_ventricle(self, i: int) -> bool:
+        """Say whether a ventricle stands right before a number, as in "EF 58. RV 51."."""
+        start = self.spans[i][0]
+        markers = self._chambers.between(start - 4, start)
+        return bool(markers) and self.lower[markers[-1].end : start].strip(" :=") == ""
+
+
 class Claims:
     """The claims of all fields on one report's numbers.
 
@@ -39,7 +96,7 @@ class Claims:
     def __init__(
         self, report: Report, terms: Terms, units: Mapping[str, str], fitting: frozenset[tuple[int, str]]
     ) -> None:
-        self._page = Page(report, terms)
+        self._page = _Surroundings(report, terms)
         self._sides, self._units, self._fitting = terms.sides, units, fitting
         self._claims: dict[tuple[int, str], Claim] = {}
         self._used: set[tuple[int, str, str | None]] = set()
@@ -86,28 +143,52 @@ class Claims:
         """Give a number to the nearest term before it that can take it, or to one right behind it."""
         unit = self._page.numbers[i].unit
         behind = self._page.behind(i)
+        spoken_of = self._page.spoken_of(i)
         for mention in self._page.before(i):
             ventricle = self._page.ventricle(mention, i)
             fields = self._fields(i, mention, ventricle)
-            if not fields:
+            # A ventricle ends what is said of things that no field asks for: "RF 58 %, LV 141 ml/m²".
+            if not fields or (spoken_of and not any(self._units[field] for field in fields)):
                 continue
-            used = all((mention.start, field, unit) in self._used for field in fields)
+            used = all(
+                (mention.start, _taker(field, mention, ventricle), unit) in self._used for field in fields
+            )
             if not (used and behind and self._claim(i, behind, self._page.ventricle(behind, i))):
                 self._claim(i, mention, ventricle)
             return
         if behind:
             self._claim(i, behind, self._page.ventricle(behind, i))
+        elif unit is not None or self._page.beside_ventricle(i):
+            self._unnamed(i, spoken_of)
+
+    def _unnamed(self, i: int, side: Side | None) -> None:
+        """Give a number that no term names to the ventricle's first field of its unit, per part of the schema."""
+        groups = set[str]()
+        for field in self._units:
+            group = field.rpartition(".")[0]
+            if self._page.numbers[i].unit is None and self._units[field] != "%":
+                continue
+            if (
+                (i, field) in self._fitting
+                and self._sides.get(field) == side is not None
+                and group not in groups
+            ):
+                groups.add(group)
+                self._claims[i, field] = Claim(Rank.AGAIN, 0)
 
     def _fields(self, i: int, mention: Mention, ventricle: Ventricle | None) -> list[str]:
-        """Return the fields of a term that can take a number: of a bare term, those of both ventricles."""
+        """Return the fields of a term that can take a number, those of the other side too if the side is unsure."""
         fields = [field for field in mention.fields if (i, field) in self._fitting]
         if self._loose(mention, i):
             if self._distance(mention, i) > _NEAR:
                 fields = [field for field in fields if self._units[field] == "ratio"]
         elif self._page.numbers[i].unit is None:
             fields = [field for field in fields if not self._units[field].endswith("/m2")] or fields
-        elsewhere = ventricle is not None and mention.side is not None and ventricle.side != mention.side
-        return [] if elsewhere else fields
+        if ventricle is None:
+            return fields
+        if mention.side is not None:
+            return fields if ventricle.side == mention.side else []
+        return [field for field in fields if not ventricle.sure or not self._opposes(field, ventricle)]
 
     def _loose(self, mention: Mention, i: int) -> bool:
         """Say whether words stand between a term and a number without a unit."""
@@ -121,9 +202,7 @@ class Claims:
         fields = self._fields(i, mention, ventricle)
         loose = self._loose(mention, i)
         for field in fields:
-            # A bare term may take one number for each ventricle: "EF LV 45 %, RV 50 %".
-            taker = field + ventricle.side if ventricle and mention.bare else field
-            key = (mention.start, taker, number.unit)
+            key = (mention.start, _taker(field, mention, ventricle), number.unit)
             again = (key in self._used and not self._continues(i)) or distance > _FAR or loose
             rank = Rank.AGAIN if again else Rank.NAMED
             if ventricle and mention.side is None and self._opposes(field, ventricle):
@@ -142,3 +221,8 @@ class Claims:
         previous = self._page.numbers[i - 1] if i else None
         joined = previous is not None and previous.link in ("range", "pair", "size", "list")
         return joined or self._page.numbers[i].is_prior
+
+
+def _taker(field: str, mention: Mention, ventricle: Ventricle | None) -> str:
+    """Tell the ventricles apart: a bare term may take one number for each, "EF LV 45 %, RV 50 %"."""
+    return field + ventricle.side if ventricle and mention.bare else field

@@ -18,7 +18,7 @@ ABBREVIATIONS: Final = frozenset((
     "linksventr", "rechtsventr", "ventr", "myok", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o",
     "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte",
     "pac", "num", "pag", "nat", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej",
-    "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
+    "transm", "intramioc", "subendoc", "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
 ))  # fmt: skip
 MONTHS: Final = (
     "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|marz|maerz|apr(?:il)?|may|mai|jun[ei]?|jul[iy]?|aug(?:ust)?|"
@@ -93,6 +93,12 @@ VERSUS_WORDS: Final = (
     "frente a|(?:en )?comparacion con|comparad[oa] con|respecto al?"
 )
 CURRENT_WORDS: Final = "now|currently|current|today|present study|jetzt|aktuell(?:e|er|es|en)?|heute|nunmehr|derzeit|ahora|actual(?:mente)?|hoy"
+# Further words of reports that tell of two studies; a number alone they don't date.
+EARLIER_WORDS: Final = (
+    "ago|before|then|back|(?:had )?been|slipped|vor [^ ]{1,8} (?:tagen|wochen|monaten|mon\\.?|jahren|jahr)|vorjahr(?:e?s)?|"
+    "vorwerte?|vor-[a-z]+|damals|noch|zuletzt|akutereignis|entonces|hace [^ ]{1,8} [a-z]+|fase aguda|(?:comparison|vergleich)|"
+    "up from|down from|at the time|last|initial(?:ly)?|auparavant|il y a|inicio|ingreso|start"
+)
 STABLE_WORDS: Final = (
     "unchanged|stable|similar|comparable|constant|unverandert|stabil|konstant|gleichbleibend|vergleichbar|sin cambios|"
     "estable|similar|superponible|increase[d]?|decrease[d]?|improve[d]?|improvement|progress[a-z]*|regredient|progredient|"
@@ -116,19 +122,23 @@ COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 # --- chambers -----------------------------------------------------------------------------------------------------
 
 LEFT_WORDS: Final = (
-    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventrikels?|(?:herz)?kammer)|linksventrik[a-z]*|linksventr|"
+    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventrikels?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
     "linkerventrik[a-z]*"
 )
 RIGHT_WORDS: Final = (
-    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventrikels?|(?:herz)?kammer)|rechtsventrik[a-z]*|rechtsventr|"
+    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventrikels?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
     "rechterventrik[a-z]*"
 )
 ATRIUM_WORDS: Final = (
-    "la(?:ef|ev|v|vi)?|ra(?:ef)?|(?:left|right) atri[a-z]*|atrial|vorhofs?|vorhofe|(?:links|rechts)atriale?[a-z]?|"
+    # "la" alone is the article of three languages as well: an atrium where numbers or English or German words follow
+    r"la(?:ef|ev|v|vi)|la(?=[^\w\s]|\s?[0-9]|$| (?:ef|edv|esv|vol|size|area|is|was|not|n|nl|mild|mod|sev|mark|norm|dil|enl|and|"
+    r"und|lgr|mgr|hgr|leicht|mittel|hoch|verg|gross|unauff)(?![^\W_])| (?:dilated|dilation|dilatation|mildly|severely|"
+    r"moderately|normal|enlarged|volume|ejection))|"
+    "ra(?:ef)?|(?:left|right) atri[a-z]*|atrial|vorhofs?|vorhofe|(?:links|rechts)atriale?[a-z]?|"
     "auricul[a-z]*|ai(?=[ )-])"
 )
 BIVENTRICULAR_WORDS: Final = (
@@ -141,9 +151,9 @@ LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq"
 RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho"
 # Terms that both ventricles share: under these, the ventricle must come from the context.
 VENTRICULAR_TERMS: Final = (
-    "ef|fe|edv[i]?|esv[i]?|sv[i]?|edd|esd|co|ci|hzv|hi|vtd[i]?|vts[i]?|dtd|dts|tdv[i]?|tsv[i]?|"
+    "ef|fe|feve|vfd[i]?|vdf[i]?|vfs[i]?|vsf[i]?|ivt[ds]|edv[i]?|esv[i]?|sv[i]?|edd|esd|co|ci|hzv|hi|vtd[i]?|vts[i]?|dtd|dts|tdv[i]?|tsv[i]?|"
     "[a-z]*eje[ck]tion[a-z]*|eyeccion|auswurf[a-z]*|[a-z]*volum[a-z]*|[a-z]*diastol[a-z]*|[a-z]*s[iy]stol[a-z]*|stroke|"
-    "schlag[a-z]*|mass[ae]?|masa|[a-z]+masse|output|herzzeit[a-z]*|gasto"
+    "schlag[a-z]*|eje[ck]t[a-z]*|pump[a-z]*|fun[kc]t?ion|fonction|funzione|fkt|fraccion|expulsa|eyecta|mass[ae]?|masa|[a-z]+masse|output|herzzeit[a-z]*|gasto"
 )
 # A heading of this kind ends what was being said of a ventricle.
 OTHER_HEADINGS: Final = (

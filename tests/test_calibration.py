@@ -58,7 +58,7 @@ class Hashing:
         return [self._score(ask) for ask in asks]
 
     def _score(self, ask: Ask) -> Scores:
-        draw = random.Random(hash((ask.prompt, ask.options)))  # noqa: S311
+        draw = random.Random(hash((ask.prompt, ask.options)))
         return Scores(normalise([draw.gauss(0, 3) for _ in ask.options]), len(ask.prompt), 0)
 
     def generate(self, jobs: Sequence[Generation]) -> list[Generated]:

@@ -4,7 +4,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class Order:
 
 def train(
     model: Any, engine: Encoder, cases: Sequence[Case], settings: Settings, folder: Path
-) -> Iterator[str]:
+) -> Generator[str]:
     """Train the adapter in `model`, and yield how far it is. `folder/state.pt` is written every `SAVED` steps; if it is
     there, training goes on from it, and ends as if it had not been stopped.
 
