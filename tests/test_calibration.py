@@ -424,3 +424,15 @@ def test_a_stores_adapter_has_its_own_calibration(tmp_path, monkeypatch, sha256)
 def test_every_shipped_calibration_is_of_its_adapter():
     for model_id in manifest():
         find_calibration(model_id)
+
+
+def test_what_ships_is_of_its_models_weights_and_prompts():
+    shipped = [folder.name for folder in calibration.OF_MODELS.iterdir()]
+    assert default_id() in shipped
+    for model in shipped:
+        found = find_calibration(model)  # refuses other weights
+        assert found is not None
+        assert found.model == model
+        assert set(found.shifts) <= {
+            leaf.path for leaf in compile_form(registry.get(found.schema_).model).leaves()
+        }
