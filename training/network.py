@@ -2,7 +2,7 @@
 
 Low-rank adaptation: Hu et al., arXiv 2106.09685, section 4.1. The frozen weights stay int8 in training, forward and
 backward: SwitchBack of Wortsman et al., arXiv 2304.13013, section 2.2.1, quantises the same two products. What is trained is
-thus what is served, and a CPU without bf16 arithmetic multiplies int8 four times as fast as float32.
+thus what is served, and a CPU without bf16 arithmetic multiplies int8 three to four times as fast as float32.
 """
 
 from pathlib import Path
