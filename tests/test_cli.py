@@ -98,7 +98,7 @@ def test_schemas_are_listed_and_shown():
 def test_models_are_listed():
     listed = run("models", "list")
     assert listed.exit_code == 0, listed.output
-    assert "qwen2.5-coder-1.5b" in listed.output
+    assert "qwen2.5-coder-1.5b-cmr" in listed.output
     assert "default" in listed.output
 
 

@@ -46,7 +46,7 @@ def answers(network_less: list[str], tmp_path_factory: pytest.TempPathFactory) -
 
 def test_reports_are_read_with_the_network_cut_off(answers):
     assert len(answers) == len(rows()) + 1
-    assert all(answer["provenance"]["model"] == "qwen2.5-coder-1.5b" for answer in answers.values())
+    assert all(answer["provenance"]["model"] == "qwen2.5-coder-1.5b-cmr" for answer in answers.values())
 
 
 def test_stated_measurements_are_read_and_none_is_invented(answers):

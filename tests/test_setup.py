@@ -96,7 +96,7 @@ def test_the_built_wheel_holds_data_files_and_licence(tmp_path):
         file.relative_to(ROOT).as_posix()
         for folder in ("extractor", "schemas", "prompts")
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in {".py", ".toml", ".js", ".css", ".html"}
+        if file.suffix in {".py", ".toml", ".js", ".css", ".html", ".safetensors", ".json"}
     ]
     assert set(data) <= names
     assert any(name.endswith("licenses/docs/LICENSE") for name in names)

@@ -28,6 +28,7 @@ from extractor.store.manifest import Entry, parse
 from extractor.store.progress import on_stderr
 
 SMALL = "smollm2-135m"
+DEFAULT = "qwen2.5-coder-1.5b-cmr"
 DATA = hashlib.shake_256(b"weights").digest(3_000_000)
 FETCH = """
 import sys
@@ -191,8 +192,8 @@ def start(script: str, *args: object) -> subprocess.Popen[str]:
 
 def test_the_manifest_pins_every_byte_of_the_models_that_can_be_pulled() -> None:
     pullable = [entry for entry in manifest().values() if entry.gguf]
-    assert [entry.id for entry in pullable] == ["qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", SMALL]
-    assert default_id() == "qwen2.5-coder-1.5b"
+    assert [entry.id for entry in pullable] == [DEFAULT, "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", SMALL]
+    assert default_id() == DEFAULT
     assert all(len(source.revision) == 40 for e in pullable for source in e.sources if source.kind == "hub")
     assert not any(entry.tested for entry in manifest().values() if entry.served)
 

@@ -1,31 +1,34 @@
 """`python -m training`: train an adapter on annotated reports, and calibrate it."""
 
-import hashlib
 import sys
 from pathlib import Path
 
 import click
 
 from eval.gold import load as load_set
-from extractor.store import default_id, locate
+from extractor.store import default_id, entry, locate
+from extractor.store.cache import sha256
+from extractor.store.manifest import ADAPTER_WEIGHTS
+from extractor.terminal import Boundary
 from training.calibrate import calibrate
 
 
-@click.group()
+@click.group(cls=Boundary)
 def main() -> None:
     """Train an adapter, so that a small model reads cardiac-MRI reports."""
 
 
 @main.command()
-@click.option(
-    "--model", default=default_id, show_default="the default model's base", help="A model of the store."
-)
+@click.option("--model", default=lambda: entry(default_id()).published, show_default="the default model's base", help="A model of the store.")  # fmt: skip
 @click.option(
     "--set", "name", default="cmr-train", show_default=True, help="The annotated set to learn from."
 )
-@click.option("--steps", default=200, show_default=True, help="Optimiser steps.")
+@click.option("--steps", default=104, show_default=True, help="Optimiser steps.")
 @click.option("--rank", default=8, show_default=True, help="LoRA's rank.")
-@click.option("--rate", default=2e-4, show_default=True, help="Highest learning rate.")
+@click.option(
+    "--first", default=8, show_default=True, help="First layer that gets an adapter: backward ends there."
+)
+@click.option("--rate", default=3e-4, show_default=True, help="Highest learning rate.")
 @click.option("--reports", default=8, show_default=True, help="Reports a step.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
@@ -41,6 +44,7 @@ def train(  # noqa: PLR0913  one parameter an option
     name: str,
     steps: int,
     rank: int,
+    first: int,
     rate: float,
     reports: int,
     seed: int,
@@ -56,11 +60,11 @@ def train(  # noqa: PLR0913  one parameter an option
     torch.manual_seed(seed)
     annotated = load_set(name, Path(".eval"))
     settings = loop.Settings(
-        model=model, rank=rank, alpha=2 * rank, steps=steps, reports=reports, rate=rate, seed=seed,
+        model=model, rank=rank, alpha=2 * rank, first=first, steps=steps, reports=reports, rate=rate, seed=seed,
         held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
     )  # fmt: skip
     weights = locate(model)
-    network_ = network.load(weights.path, settings.rank, settings.alpha)
+    network_ = network.load(weights.path, settings.rank, settings.alpha, settings.first)
     try:
         for line in loop.train(network_, Encoder(weights.path, model), annotated.cases, settings, out):
             click.echo(line)
@@ -68,8 +72,7 @@ def train(  # noqa: PLR0913  one parameter an option
         raise click.ClickException(str(error)) from None
     found = {key: value for key, value in network_.named_parameters() if value.requires_grad}
     adapter.save(found, settings.rank, settings.alpha, weights.entry.name, out / "adapter")
-    digest = hashlib.sha256((out / "adapter" / adapter.WEIGHTS).read_bytes()).hexdigest()
-    click.echo(f"{out / 'adapter'}: sha256 {digest}")
+    click.echo(f"{out / 'adapter'}: sha256 {sha256(out / 'adapter' / ADAPTER_WEIGHTS)}")
 
 
 main.add_command(calibrate)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from extractor.store.manifest import ADAPTER_WEIGHTS
+
 CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
 _START = "base_model.model.model."
 
 
@@ -20,7 +21,7 @@ def save(parameters: dict[str, torch.Tensor], rank: int, alpha: float, base: str
             f"{_START}{name}.weight": value.detach().to(torch.bfloat16).contiguous()
             for name, value in parameters.items()
         },
-        folder / WEIGHTS,
+        folder / ADAPTER_WEIGHTS,
         metadata={"format": "pt"},
     )
     config: dict[str, Any] = {
@@ -38,7 +39,7 @@ def save(parameters: dict[str, torch.Tensor], rank: int, alpha: float, base: str
 
 def read(folder: Path) -> dict[str, torch.Tensor]:
     """Read what `save` wrote, by the names it was given, in float32."""
-    stored = load_file(folder / WEIGHTS)
+    stored = load_file(folder / ADAPTER_WEIGHTS)
     return {
         name.removeprefix(_START).removesuffix(".weight"): value.float() for name, value in stored.items()
     }

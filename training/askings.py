@@ -24,6 +24,9 @@ SHARES = {
     "cmr-diagnosis@3": 0.12,
 }
 """How often each schema is asked."""
+WAYS = ("as it is", "plain", "reworded")
+AT_FIRST, LATER = (0.5, 0.15, 0.35), (0.8, 0.05, 0.15)
+"""How often it is asked in each of the `WAYS`: first to read labels instead of recalling them, then as it will be asked most."""
 BLOCK = 32
 """vLLM's KV block on a CPU, to which prompts are padded."""
 FALLBACKS = ("normal", "other", "indeterminate")
@@ -70,13 +73,15 @@ def released(ref: str, engine: Any) -> Asking:
     )
 
 
-def varied(engine: Any, dice: random.Random, held_out: Sequence[str] = ()) -> Asking:
-    """Ask as reading does (half of the times), by the schema's own names alone, or in other words and another order.
+def varied(
+    engine: Any, dice: random.Random, held_out: Sequence[str] = (), shares: Sequence[float] = AT_FIRST
+) -> Asking:
+    """Ask as reading does, by the schema's own names alone, or in other words and another order: `shares` of the `WAYS`.
 
     `held_out` are diagnoses that are never offered; the reports that have them answer `other`.
     """
     ref = dice.choices(list(SHARES), list(SHARES.values()))[0]
-    how = dice.choices(("as it is", "plain", "reworded"), (0.5, 0.15, 0.35))[0]
+    how = dice.choices(WAYS, shares)[0]
     if how == "as it is" and not held_out:
         return released(ref, engine)
     known, prompts = form(ref), book(ref)

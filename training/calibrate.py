@@ -6,7 +6,6 @@ A kind of field gets a temperature, then a threshold. What both are worth is pri
 were not fitted on: each report's answers are judged by a calibration fitted on the others.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,8 @@ from extractor.pipeline import Extractor, Job
 from extractor.plan import bind
 from extractor.report import Report
 from extractor.result import Decode, FieldResult
+from extractor.store.cache import sha256
+from extractor.store.manifest import ADAPTER_WEIGHTS
 from extractor.terminal import own_terminal
 from schemas.version import SchemaVersion
 from training.fitting import Row, fit, held_out, shifted, shifts
@@ -208,5 +209,5 @@ def calibrate(  # noqa: PLR0913  one parameter an option
 
 def _adapter_sha256(folder: Path) -> str | None:
     """The hash by which the model store knows an adapter."""
-    weights = folder / "adapter_model.safetensors"
-    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+    weights = folder / ADAPTER_WEIGHTS
+    return sha256(weights) if weights.is_file() else None

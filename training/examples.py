@@ -21,7 +21,7 @@ from extractor.trie import Tokens, branchings, ended
 from training.askings import Asking
 
 DIAGNOSES = ("diagnosis", "primary")
-"""The hardest question, and one of many in a report: asked always, and counted twice."""
+"""The hardest question, and one of many in a report: asked always, and counted four times."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def asked(case: Case, gold: Mapping[str, Any], layout: Layout, plan: Plan) -> It
             continue  # the number stands in the text in a way that the parser does not read
         stated = question.options[right[0]].stated and question.options[right[0]] != NO
         options = tuple(layout.option(question, option) for option in question.options)
-        weight = 2.0 if question.path in DIAGNOSES else 1.0
+        weight = 4.0 if question.path in DIAGNOSES else 1.0
         yield Asked(layout.cue(question), options, right, question.path, stated, weight)
         if stated and isinstance(question.leaf, Leaf) and question.leaf.kind == "category":
             yield from _evidence(case, question, layout, plan)

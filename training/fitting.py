@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 
 from eval.calibration import ERROR
 from extractor.calibration import Fit, Kind, soften
+from extractor.decode import reading
 
 _FLOOR: Final = 1e-12  # a probability that rounding took to zero
 _HOTTEST: Final = 20.0
@@ -137,9 +138,8 @@ def shifted(rows: Sequence[Row], by: Mapping[str, Mapping[str, float]]) -> list[
 
 
 def _shifted(row: Row, shift: Mapping[str, float]) -> Row:
-    weights = [p * math.exp(shift[label]) for p, label in zip(row.probabilities, row.labels, strict=True)]
-    chances = tuple(weight / math.fsum(weights) for weight in weights)
-    return replace(row, probabilities=chances, taken=max(range(len(chances)), key=chances.__getitem__))
+    chances = reading.shifted(row.probabilities, row.labels, shift)
+    return replace(row, probabilities=chances, taken=reading.best(chances))
 
 
 def held_out(rows: Sequence[Row], error: float = ERROR) -> Iterator[tuple[Row, bool]]:

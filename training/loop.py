@@ -13,12 +13,14 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from eval.cases import Case
-from training.askings import Asking, Encoder, varied
+from training.askings import AT_FIRST, LATER, Asking, Encoder, varied
 from training.examples import Example, example
 from training.network import logits
 
 TOGETHER = 4
 """Reports in one forward pass."""
+VARIED = 40
+"""Steps that ask in many ways; those after them ask mostly as released schemas do."""
 SAVED = 20
 """Steps from one checkpoint to the next."""
 LONGEST = 1200
@@ -34,11 +36,12 @@ class Settings:
     model: str
     rank: int = 8
     alpha: float = 16
-    steps: int = 200
+    first: int = 0
+    steps: int = 104
     reports: int = 8
     questions: int = 24
-    rate: float = 2e-4
-    warmup: int = 15
+    rate: float = 3e-4
+    warmup: int = 8
     seed: int = 1
     held_out: tuple[str, ...] = ()
     data: str = ""
@@ -140,7 +143,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         dice = _dice(settings, step)
-        asking = varied(engine, dice, settings.held_out)
+        asking = varied(engine, dice, settings.held_out, AT_FIRST if step < VARIED else LATER)
         recent.append(_step(model, asking, order.at(step), settings, dice))
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimiser.step()

@@ -51,7 +51,7 @@ class Frozen(torch.autograd.Function):
 
 
 class Adapted(nn.Module):
-    """A frozen int8 linear layer plus `alpha / rank * B A`, with B zero at the start."""
+    """A frozen int8 linear layer plus `alpha / rank * B A`, with B zero at the start; at rank 0 the layer alone."""
 
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, rank: int, alpha: float) -> None:
         super().__init__()
@@ -59,24 +59,27 @@ class Adapted(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale.reshape(-1))
         self.register_buffer("bias", bias)
-        self.lora_A = nn.Parameter(torch.empty(rank, width))
-        self.lora_B = nn.Parameter(torch.zeros(out, rank))
-        nn.init.kaiming_uniform_(self.lora_A, a=5**0.5)
-        self.factor = alpha / rank
+        self.rank = rank
+        if rank:
+            self.lora_A = nn.Parameter(torch.empty(rank, width))
+            self.lora_B = nn.Parameter(torch.zeros(out, rank))
+            nn.init.kaiming_uniform_(self.lora_A, a=5**0.5)
+            self.factor = alpha / rank
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         y = Frozen.apply(rows, self.weight, self.scale)
-        y = torch.addmm(y, rows @ self.lora_A.t(), self.lora_B.t(), alpha=self.factor)
+        if self.rank:
+            y = torch.addmm(y, rows @ self.lora_A.t(), self.lora_B.t(), alpha=self.factor)
         if self.bias is not None:
             y = y + self.bias
         return y.reshape(*x.shape[:-1], -1)
 
 
-def load(folder: Path, rank: int, alpha: float) -> Any:
+def load(folder: Path, rank: int, alpha: float, first: int = 0) -> Any:
     """Load a checkpoint of the model store as a transformers model whose only parameters are the adapter's.
 
-    `rank` and `alpha` are LoRA's. Its output head is left out: `logits` scores the few tokens that matter.
+    `rank` and `alpha` are LoRA's; layers before `first` get none, and backward ends there. The output head is left out: `logits` scores the few tokens that matter.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     del config.quantization_config
@@ -89,7 +92,8 @@ def load(folder: Path, rank: int, alpha: float) -> Any:
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
             weight, scale = stored.pop(f"{name}.weight"), stored.pop(f"{name}.weight_scale")
-            model.set_submodule(name, Adapted(weight, scale, stored.pop(f"{name}.bias", None), rank, alpha))
+            own = rank if int(name.split(".")[1]) >= first else 0
+            model.set_submodule(name, Adapted(weight, scale, stored.pop(f"{name}.bias", None), own, alpha))
     stored.pop("lm_head.weight", None)
     kept = model.load_state_dict(stored, strict=False, assign=True)
     if kept.unexpected_keys:

@@ -42,13 +42,8 @@ class Reading:
     def shifted(self, question: Question, chances: Sequence[float]) -> tuple[float, ...]:
         """Probabilities less what the model favours a label by whatever the report says (`Calibration.shifts`)."""
         shift = self.shifts.get(question.path)
-        if shift is None:
-            return tuple(chances)
-        weights = [
-            p * math.exp(shift.get(o.label, 0.0)) for p, o in zip(chances, question.options, strict=True)
-        ]
-        total = math.fsum(weights)
-        return tuple(weight / total for weight in weights)
+        labels = [option.label for option in question.options]
+        return shifted(chances, labels, shift) if shift else tuple(chances)
 
     def can_cite(self, question: Question) -> bool:
         """Whether to look for a sentence that speaks of the field: a span is its own evidence, a list has many."""
@@ -71,6 +66,13 @@ class Reading:
             return
         index = self.plan.sources(question.leaf.path)[best(chances)]
         self.evidence[question.path] = evidence(self.plan.first + index, self.plan.sentences[index])
+
+
+def shifted(chances: Sequence[float], labels: Sequence[str], shift: Mapping[str, float]) -> tuple[float, ...]:
+    """Add each label's shift to its log-probability, and renormalise."""
+    weights = [p * math.exp(shift.get(label, 0.0)) for p, label in zip(chances, labels, strict=True)]
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 def best(chances: Sequence[float]) -> int:
