@@ -23,6 +23,9 @@ _STRONG: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_STRONG})(?![^\W_])
 _WEAK: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_WEAK})(?![^\W_]){_FILLERS}")
 _COLON: Final = re.compile(r"(?<![^\W_])(?:normal|norm|n)\s?[:=]\s?[<>≤≥]*\s?$")
 _LABEL: Final = re.compile(rf"(?<![^\W_])(?:{words_of.LABEL_WORDS})\s?[:.#-]{{0,2}}\s?$|#\s?$")
+_TRANSMURAL: Final = re.compile(
+    r"transmural[a-z]*[ (:]{1,3}(?:(?:over|above|more than|uber|mehr als|mas del?) |[<>≤≥]=? ?)[0-9]+ ?%?$"
+)
 _AGE: Final = re.compile(rf"(?<![^\W_])(?:{words_of.AGE_WORDS})\s?:?\s?$")
 _AGE_BEHIND: Final = re.compile(r"[- ]?(?:year|yr|jahrig|j\.|jahre|anos|y/?o\b)")
 _ACQUISITION: Final = re.compile(
@@ -87,6 +90,12 @@ def _kind(place: Place, tables: Tables, found: list[Number], i: int) -> Kind:
     elif number.unit is None or number.unit == "segments":
         listed = previous is not None and joined in ("list", "range", "pair") and previous.kind == "label"
         kind = _name(place, number) or ("label" if listed else None)
+    if (
+        kind is None
+        and number.unit == "%"
+        and _TRANSMURAL.search(place.lower, max(0, number.start - 40), number.end)
+    ):
+        kind = "label"  # a grade of transmurality ("transmural, over 75 %") measures no extent
     kind = kind or _NEVER.get(number.unit or "")
     if kind is None and _ACQUISITION.search(place.before(number.start, 40)):
         kind = "acquisition"

@@ -97,6 +97,9 @@ def options(text: str) -> dict[str, list[float]]:
         ("T2* 12 ms", {"t2_star": [12]}),
         # behind the number
         ("12 mm septal thickness, 8 % of LV mass", {"wall": [12], "lge_extent": [8]}),
+        # a grade of transmurality is no extent
+        ("LGE: transmural (over 75%) in the apex, 26 % of LV mass", {"lge_extent": [26]}),
+        ("LGE transmural >75 %, LGE 12 %", {"lge_extent": [12]}),
         # on a line of its own
         ("Left ventricular ejection fraction:\n55 %", {"lvef": [55]}),
         # accents and case

@@ -217,7 +217,7 @@ def test_a_wrong_manifest_says_where(old: str, new: str, said: str) -> None:
 
 
 def test_unknown_gpu_and_missing_models_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"Known: qwen2\.5-coder-1\.5b, "):
+    with pytest.raises(NotFoundError, match=r"Known: qwen2\.5-coder-1\.5b-cmr, "):
         pull("gpt-5")
     for ask in (pull, locate):
         with pytest.raises(StoreError, match="vllm serve google/gemma-2-9b-it"):
