@@ -54,7 +54,6 @@ class Encoder:
 class Asking:
     """One way to ask: a form, its prompt, and the gold of a case in its labels."""
 
-    name: str
     form: Form
     layout: Layout
     terms: Mapping[str, Sequence[str]]
@@ -65,7 +64,6 @@ def released(ref: str, engine: Any) -> Asking:
     """Ask as reading does."""
     known, prompts = form(ref), book(ref)
     return Asking(
-        ref,
         known,
         Layout(engine, known, prompts, "choice"),
         prompts.terms(known),
@@ -93,7 +91,7 @@ def varied(
     offered = _offered(known, dice, held_out) if how == "reworded" or held_out else None
     known = Form(known.model, _changed(known.root, _left_out(known, dice), offered, dice))
     return Asking(
-        ref, known, Layout(engine, known, prompts, "choice"), terms, lambda case: _gold(case, ref, offered)
+        known, Layout(engine, known, prompts, "choice"), terms, lambda case: _gold(case, ref, offered)
     )
 
 

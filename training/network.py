@@ -79,7 +79,8 @@ class Adapted(nn.Module):
 def load(folder: Path, rank: int, alpha: float, first: int = 0) -> Any:
     """Load a checkpoint of the model store as a transformers model whose only parameters are the adapter's.
 
-    `rank` and `alpha` are LoRA's; layers before `first` get none, and backward ends there. The output head is left out: `logits` scores the few tokens that matter.
+    `rank` and `alpha` are LoRA's; layers before `first` get none, and backward ends there. The output head is left
+    out: `logits` scores the few tokens that matter.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     del config.quantization_config
