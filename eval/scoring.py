@@ -121,11 +121,12 @@ def _cited(case: Case, path: str, given: Given) -> bool | None:
         return None
     if given.evidence is None:
         return False
-    spans = [span for quote in quotes for span in _places(case.text, quote)]
+    spans = [span for quote in quotes for span in places(case.text, quote)]
     return any(start < given.evidence[1] and given.evidence[0] < end for start, end in spans)
 
 
-def _places(text: str, quote: str) -> Iterator[Span]:
+def places(text: str, quote: str) -> Iterator[Span]:
+    """Yield where a quote stands in a text: all of its places, as the annotator named none."""
     start = text.find(quote)
     while start >= 0:
         yield start, start + len(quote)

@@ -60,7 +60,7 @@ class LanguageModel:
         self.decode: Decode = decode
         self.name = f"{extractor.info.model} {decode}"
         self.maker = language_model(extractor.info, schema, decode, opened_as) | {
-            "calibration": str(extractor.calibration) if extractor.calibration else None
+            "calibration": str(extractor.calibrations) if extractor.calibrations else None
         }
 
     def answer(self, texts: Sequence[str]) -> list[Outcome]:

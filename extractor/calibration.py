@@ -1,8 +1,8 @@
 """What a model's probabilities are worth: a temperature for each kind of field, and when a human should look.
 
 `calibration.json` lies beside the adapter that it was fitted for, in the store's folder `calibrations`, or in a
-model's folder; `training.calibrate` writes it. Temperatures change probabilities and never an answer; shifts change
-answers, for the one schema that they were fitted on.
+model's folder; `training.calibrate` writes it, a calibration for each schema. Temperatures change probabilities and never
+an answer; shifts change answers, for the one schema that they were fitted on.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from extractor.errors import StoreError
 from extractor.form import Leaf, Members
@@ -92,11 +92,7 @@ class Calibration(_Data):
 
     def __str__(self) -> str:
         """Name and hash, short, for provenance."""
-        return f"{self.set_} sha256:{hashlib.sha256(self.text().encode()).hexdigest()[:12]}"
-
-    def text(self) -> str:
-        """What stands in `calibration.json`."""
-        return self.model_dump_json(indent=1, by_alias=True) + "\n"
+        return f"{self.set_} sha256:{hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:12]}"
 
     def apply(self, leaf: Leaf | Members, answer: Answer) -> tuple[Answer, bool | None]:
         """Return an answer with its probabilities calibrated, and whether it is for review: None if unknown.
@@ -113,11 +109,30 @@ class Calibration(_Data):
         return softened, fit.threshold is None or softened.chance < fit.threshold
 
 
-def load(folder: Path) -> Calibration | None:
+class Calibrations(RootModel[dict[str, Calibration]]):
+    """A model's calibrations by schema; the first is also that of every schema without one of its own."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    def __str__(self) -> str:
+        """All names and hashes, for what must not outlive any of them."""
+        return ", ".join(map(str, self.root.values()))
+
+    def text(self) -> str:
+        """What stands in `calibration.json`."""
+        return self.model_dump_json(indent=1, by_alias=True) + "\n"
+
+    def of(self, schema: str, decode: str) -> Calibration | None:
+        """Return what a schema's answers are calibrated by. The other decoder's probabilities mean something else."""
+        own = (self.root.get(schema), *self.root.values())
+        return next((one for one in own if one and one.decode == decode), None)
+
+
+def load(folder: Path) -> Calibrations | None:
     """Read a folder's `calibration.json`; None where there is none. Raises `StoreError` where it is damaged."""
     file = folder / FILE
     try:
-        return Calibration.model_validate_json(file.read_bytes())
+        return Calibrations.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -128,10 +143,10 @@ def load(folder: Path) -> Calibration | None:
     raise _unusable(f"{folder.name}/{FILE} cannot be read ({said}).")
 
 
-def find_calibration(model: str | None) -> Calibration | None:
-    """Return the calibration of a model as `open_engine` names it: an id, a folder, or the default one.
+def find_calibrations(model: str | None) -> Calibrations | None:
+    """Return the calibrations of a model as `open_engine` names it: an id, a folder, or the default one.
 
-    It is the same where servers answer under the model's id: they are taken at their word.
+    They are the same where servers answer under the model's id: they are taken at their word.
 
     Raises:
         NotFoundError: the manifest has no such model.
@@ -140,12 +155,14 @@ def find_calibration(model: str | None) -> Calibration | None:
     if model is not None and Path(model).is_dir():
         return load(Path(model))
     known = entry(model or default_id())
-    folder = known.adapter.path if known.adapter else OF_MODELS / known.id
-    found = load(folder)
-    if found and known.adapter and found.adapter_sha256 != known.adapter.sha256:
-        raise _unusable(f"{folder.name}/{FILE} was fitted for another adapter.")
-    if found and not known.adapter and known.gguf and found.weights_sha256 != known.gguf.sha256:
-        raise _unusable(f"{folder.name}/{FILE} was fitted for other weights.")
+    found = load(known.adapter.path if known.adapter else OF_MODELS / known.id)
+    for one in found.root.values() if found else ():
+        if known.adapter and one.adapter_sha256 != known.adapter.sha256:
+            raise _unusable(
+                f"The calibration of {known.id} for {one.schema_} was fitted for another adapter."
+            )
+        if not known.adapter and known.gguf and one.weights_sha256 != known.gguf.sha256:
+            raise _unusable(f"The calibration of {known.id} for {one.schema_} was fitted for other weights.")
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 import extractor
-from extractor.calibration import Calibration, find_calibration
+from extractor.calibration import Calibration, Calibrations, find_calibrations
 from extractor.compile import compile_form
 from extractor.decode import EXECUTORS, Reading
 from extractor.engine import open_engine
@@ -88,20 +88,20 @@ def find_schema(ref: str) -> SchemaVersion:
 
 
 def open_extractor(model: str | None = None, urls: Sequence[str] = ()) -> "Extractor":
-    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` with its calibration on it."""
-    calibration = find_calibration(model)
-    return Extractor(open_engine(model, urls), calibration)
+    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` with its calibrations on it."""
+    calibrations = find_calibrations(model)
+    return Extractor(open_engine(model, urls), calibrations)
 
 
 class Extractor:
     """Turns reports into validated categories with one engine. Not thread-safe: one caller at a time.
 
-    Without a calibration probabilities are the model's own, and `review` is None.
+    Without calibrations probabilities are the model's own, and `review` is None.
     """
 
-    def __init__(self, engine: Engine, calibration: Calibration | None = None) -> None:
+    def __init__(self, engine: Engine, calibrations: Calibrations | None = None) -> None:
         self.engine = engine
-        self.calibration = calibration
+        self.calibrations = calibrations
         self._schemas: dict[str | type[BaseModel], _Schema] = {}
         self._layouts: dict[tuple[str | type[BaseModel], Decode], Layout] = {}
 
@@ -109,13 +109,12 @@ class Extractor:
     def info(self) -> EngineInfo:
         return self.engine.info
 
-    def _calibration(self, decode: Decode) -> Calibration | None:
-        """The calibration, if it is of this decoder: the other one's probabilities mean something else."""
-        return self.calibration if self.calibration and self.calibration.decode == decode else None
+    def _calibration(self, task: _Task) -> Calibration | None:
+        return self.calibrations.of(task.ref, task.job.decode) if self.calibrations else None
 
     def _shifts(self, task: _Task) -> Mapping[str, Mapping[str, float]]:
         """What the calibration says of the labels of this very schema."""
-        found = self._calibration(task.job.decode)
+        found = self._calibration(task)
         return found.shifts if found and found.schema_ == task.ref else {}
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
@@ -205,7 +204,7 @@ class Extractor:
             data = task.plans[0].assemble(answers)
         except ExtractorError as error:
             return error
-        info, calibration = self.info, self._calibration(task.job.decode)
+        info, calibration = self.info, self._calibration(task)
         return Extraction(
             id=task.job.id,
             schema=task.ref,

@@ -29,7 +29,7 @@ from eval.scoring import score
 from eval.systems import LanguageModel
 from extractor import calibration, fhir
 from extractor.batch.output import Output
-from extractor.calibration import Calibration, Fit, find_calibration, kind, soften
+from extractor.calibration import Calibration, Calibrations, Fit, find_calibrations, kind, soften
 from extractor.compile import compile_form
 from extractor.engine.base import Ask, Chat, EngineInfo, Generated, Generation, Scores, normalise
 from extractor.errors import StoreError
@@ -92,7 +92,12 @@ def a_fit(temperature: float = 2.0, threshold: float | None = 0.45) -> Fit:
 ALL = calibrated(conclusion=a_fit(3, 0.3), finding=a_fit(), quantity=a_fit(0.5, 0.9), list=a_fit(2, None))
 
 
-def read(found: Calibration | None, ref: str = "cmr-report@2") -> Extraction:
+def of(*found: Calibration) -> Calibrations:
+    return Calibrations({one.schema_: one for one in found})
+
+
+def read(found: Calibration | Calibrations | None, ref: str = "cmr-report@2") -> Extraction:
+    found = of(found) if isinstance(found, Calibration) else found
     (read,) = Extractor(Hashing(), found).extract([Job(REPORT, ref, distribution=True)])
     assert isinstance(read, Extraction)
     return read
@@ -139,6 +144,14 @@ def test_without_a_calibration_nothing_is_said_of_review():
 def test_a_calibration_of_the_other_decoder_is_not_used():
     other = ALL.model_copy(update={"decode": "grammar"})
     assert read(other) == read(None)
+
+
+def test_a_schema_is_calibrated_by_its_own_or_else_by_the_first():
+    own = ALL.model_copy(update={"schema_": "cmr-diagnosis@3", "kinds": {"conclusion": a_fit(9, 0.9)}})
+    both = of(ALL, own)
+    assert read(both, "cmr-diagnosis@3") == read(own, "cmr-diagnosis@3")
+    assert read(both) == read(ALL)
+    assert read(both, "cmr-diagnosis@1") == read(ALL, "cmr-diagnosis@1")
 
 
 def test_a_kind_without_a_fit_stays_as_it_was():
@@ -368,25 +381,45 @@ def test_the_command_writes_what_the_pipeline_reads(small, tmp_path, monkeypatch
     options = ["--set", str(small.folder), "--schema", "cmr-report@2", "--out", str(tmp_path)]
     answer = CliRunner().invoke(training.calibrate.calibrate, options)
     assert answer.exit_code == 0, answer.output
-    found = find_calibration(str(tmp_path))
+    found = find_calibrations(str(tmp_path))
     assert found is not None
-    assert (found.set_, found.reports, found.schema_) == ("small", 3, "cmr-report@2")
-    assert found.adapter_sha256 == hashlib.sha256(b"weights").hexdigest()
+    one = found.root["cmr-report@2"]
+    assert (one.set_, one.reports, one.schema_) == ("small", 3, "cmr-report@2")
+    assert one.adapter_sha256 == hashlib.sha256(b"weights").hexdigest()
     assert "| finding |" in answer.stdout
     assert {field.review for field in read(found).fields.values()} == {False, True}
+
+
+def test_the_command_keeps_the_calibrations_of_other_schemas_and_drops_those_of_other_weights(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training.calibrate, "open_engine", lambda *_: Hashing())
+
+    def calibrate(ref: str) -> list[str]:
+        options = ["--set", str(small.folder), "--schema", ref, "--out", str(tmp_path)]
+        assert CliRunner().invoke(training.calibrate.calibrate, options).exit_code == 0
+        found = find_calibrations(str(tmp_path))
+        return list(found.root) if found else []
+
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    assert calibrate("cmr-report@1") == ["cmr-report@1"]
+    assert calibrate("cmr-diagnosis@1") == ["cmr-report@1", "cmr-diagnosis@1"]
+    assert calibrate("cmr-report@1") == ["cmr-report@1", "cmr-diagnosis@1"]
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"others")
+    assert calibrate("cmr-diagnosis@1") == ["cmr-diagnosis@1"]
 
 
 # --- the file ---
 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path):
-    (tmp_path / calibration.FILE).write_text(ALL.text())
-    assert find_calibration(str(tmp_path)) == ALL
-    assert json.loads(ALL.text())["set"] == "s"
+    (tmp_path / calibration.FILE).write_text(of(ALL).text())
+    assert find_calibrations(str(tmp_path)) == of(ALL)
+    assert json.loads(of(ALL).text())["cmr-report@2"]["set"] == "s"
 
 
 def test_a_folder_without_the_file_has_no_calibration(tmp_path):
-    assert find_calibration(str(tmp_path)) is None
+    assert find_calibrations(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -398,9 +431,9 @@ def test_a_folder_without_the_file_has_no_calibration(tmp_path):
     ],
 )
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, damage, said):
-    (tmp_path / calibration.FILE).write_text(damage(ALL.text()))
+    (tmp_path / calibration.FILE).write_text(damage(of(ALL).text()))
     with pytest.raises(StoreError, match=f"{tmp_path.name}/calibration.json") as error:
-        find_calibration(str(tmp_path))
+        find_calibrations(str(tmp_path))
     assert said in error.value.detail
     assert "python -m training calibrate" in (error.value.fix or "")
 
@@ -411,28 +444,26 @@ def test_a_stores_adapter_has_its_own_calibration(tmp_path, monkeypatch, sha256)
     adapted = entry(default_id()).model_copy(update={"adapter": adapter})
     monkeypatch.setattr(calibration, "entry", lambda _: adapted)
     monkeypatch.setattr(sys.modules[Adapter.__module__], "FOLDER", tmp_path)
-    assert find_calibration("mine") is None
+    assert find_calibrations("mine") is None
     (tmp_path / "adapters/mine-1").mkdir(parents=True)
-    (tmp_path / "adapters/mine-1" / calibration.FILE).write_text(ALL.text())
+    (tmp_path / "adapters/mine-1" / calibration.FILE).write_text(of(ALL).text())
     if sha256 == ALL.adapter_sha256:
-        assert find_calibration("mine") == ALL
+        assert find_calibrations("mine") == of(ALL)
     else:
         with pytest.raises(StoreError, match="another adapter"):
-            find_calibration("mine")
+            find_calibrations("mine")
 
 
 def test_every_shipped_calibration_is_of_its_adapter():
     for model_id in manifest():
-        find_calibration(model_id)
+        find_calibrations(model_id)
 
 
 def test_what_ships_is_of_its_models_weights_and_prompts():
     shipped = {
-        model: found for model in manifest() if (found := find_calibration(model))
+        model: found for model in manifest() if (found := find_calibrations(model))
     }  # refuses other weights
     assert default_id() in shipped
-    for model, found in shipped.items():
-        assert found.model == model
-        assert set(found.shifts) <= {
-            leaf.path for leaf in compile_form(registry.get(found.schema_).model).leaves()
-        }
+    for model, ref, one in ((m, ref, one) for m, found in shipped.items() for ref, one in found.root.items()):
+        assert (one.model, one.schema_) == (model, ref)
+        assert set(one.shifts) <= {leaf.path for leaf in compile_form(registry.get(ref).model).leaves()}

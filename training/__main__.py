@@ -32,6 +32,21 @@ def main() -> None:
 @click.option("--reports", default=8, show_default=True, help="Reports a step.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
+    "--alone", default=0.3, show_default=True, help="How often a step asks for nothing but the diagnosis."
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="An adapter to go on from.",
+)
+@click.option(
+    "--read",
+    default=0,
+    show_default=True,
+    help="Fully labelled reports that it has read, which this run reads last.",
+)
+@click.option(
     "--hold-out",
     default="",
     metavar="A,B",
@@ -48,6 +63,9 @@ def train(  # noqa: PLR0913  one parameter an option
     rate: float,
     reports: int,
     seed: int,
+    alone: float,
+    start: Path | None,
+    read: int,
     hold_out: str,
     out: Path,
 ) -> None:
@@ -61,11 +79,14 @@ def train(  # noqa: PLR0913  one parameter an option
     annotated = load_set(name, Path(".eval"))
     settings = loop.Settings(
         model=model, rank=rank, alpha=2 * rank, first=first, steps=steps, reports=reports, rate=rate, seed=seed,
-        held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
+        alone=alone, held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
+        start=sha256(start / ADAPTER_WEIGHTS) if start else "", read=read,
     )  # fmt: skip
     weights = locate(model)
     network_ = network.load(weights.path, settings.rank, settings.alpha, settings.first)
     try:
+        if start:
+            adapter.resume(network_, start)
         for line in loop.train(network_, Encoder(weights.path, model), annotated.cases, settings, out):
             click.echo(line)
     except ValueError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from extractor.store.manifest import ADAPTER_WEIGHTS
 
@@ -37,9 +38,19 @@ def save(parameters: dict[str, torch.Tensor], rank: int, alpha: float, base: str
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
-def read(folder: Path) -> dict[str, torch.Tensor]:
-    """Read what `save` wrote, by the names it was given, in float32."""
-    stored = load_file(folder / ADAPTER_WEIGHTS)
-    return {
-        name.removeprefix(_START).removesuffix(".weight"): value.float() for name, value in stored.items()
+def resume(model: nn.Module, folder: Path) -> None:
+    """Give the parameters of `model` the values that `save` wrote.
+
+    Raises:
+        ValueError: the adapter has another rank or other layers.
+    """
+    stored = {
+        name.removeprefix(_START).removesuffix(".weight"): value.float()
+        for name, value in load_file(folder / ADAPTER_WEIGHTS).items()
     }
+    own = {name: value.shape for name, value in model.named_parameters() if value.requires_grad}
+    if own != {name: value.shape for name, value in stored.items()}:
+        raise ValueError(
+            f"{folder} holds an adapter of another rank or other layers: give its --rank and --first"
+        )
+    model.load_state_dict(stored, strict=False)

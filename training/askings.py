@@ -16,14 +16,8 @@ from extractor.form import Form, Group, Leaf, Members
 from extractor.prompt import Layout, PromptBook
 from extractor.store import entry
 
-SHARES = {
-    "cmr-report@1": 0.35,
-    "cmr-report@2": 0.35,
-    "cmr-diagnosis@1": 0.06,
-    "cmr-diagnosis@2": 0.12,
-    "cmr-diagnosis@3": 0.12,
-}
-"""How often each schema is asked."""
+REPORTS = ("cmr-report@1", "cmr-report@2")
+DIAGNOSIS_ALONE = ("cmr-diagnosis@1", "cmr-diagnosis@2", "cmr-diagnosis@3")
 WAYS = ("as it is", "plain", "reworded")
 AT_FIRST, LATER = (0.5, 0.15, 0.35), (0.8, 0.05, 0.15)
 """How often it is asked in each of the `WAYS`: first to read labels instead of recalling them, then as it will be asked most."""
@@ -72,13 +66,18 @@ def released(ref: str, engine: Any) -> Asking:
 
 
 def varied(
-    engine: Any, dice: random.Random, held_out: Sequence[str] = (), shares: Sequence[float] = AT_FIRST
+    engine: Any,
+    dice: random.Random,
+    held_out: Sequence[str] = (),
+    shares: Sequence[float] = AT_FIRST,
+    alone: float = 0.3,
 ) -> Asking:
     """Ask as reading does, by the schema's own names alone, or in other words and another order: `shares` of the `WAYS`.
 
-    `held_out` are diagnoses that are never offered; the reports that have them answer `other`.
+    `held_out` are diagnoses that are never offered; the reports that have them answer `other`. `alone` is how often nothing
+    but the diagnosis is asked, which takes half the time.
     """
-    ref = dice.choices(list(SHARES), list(SHARES.values()))[0]
+    ref = dice.choice(DIAGNOSIS_ALONE if dice.random() < alone else REPORTS)
     how = dice.choices(WAYS, shares)[0]
     if how == "as it is" and not held_out:
         return released(ref, engine)

@@ -19,7 +19,8 @@ from eval.gold import AnnotatedSet, book, form, load
 from eval.makers import weights_sha256
 from eval.progress import shown
 from eval.scoring import Scored, same
-from extractor.calibration import FILE, Calibration, Fit, Kind, kind
+from extractor.calibration import FILE, Calibration, Calibrations, Fit, Kind, kind
+from extractor.calibration import load as load_calibrations
 from extractor.engine import open_engine
 from extractor.errors import ExtractorError
 from extractor.form import Leaf, Members, Option
@@ -90,7 +91,7 @@ def _row(  # noqa: PLR0913
         yield Row(report, own, tuple(chances.values()), 0, int(set(field.value) != set(gold)))
     elif own and list(chances) == [option.label for option in options]:
         values = [option.value for option in options]
-        labels = tuple(chances) if own == "finding" and shift else ()
+        labels = tuple(chances) if own != "quantity" and shift else ()
         taken, right = values.index(field.value), _first(values, gold)
         yield Row(report, own, tuple(chances.values()), taken, right, leaf.path, labels)
 
@@ -171,7 +172,8 @@ def calibrate(  # noqa: PLR0913  one parameter an option
     urls: tuple[str, ...],
     verbose: bool,
 ) -> None:
-    """Fit temperatures and review thresholds, write them to OUT, and print what they are worth.
+    """Fit shifts, temperatures and review thresholds for a schema, write them to OUT beside those of other schemas, and
+    print what they are worth.
 
     The set must hold nothing that the model was trained on, nor what it will be tested on.
     """
@@ -202,9 +204,20 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             shifts=by,
         )
         out.mkdir(parents=True, exist_ok=True)
-        (out / FILE).write_text(found.text(), "utf-8")
+        (out / FILE).write_text(_beside(out, found).text(), "utf-8")
         click.echo(table(rows, found.kinds), nl=False, file=results)
         click.echo(f"\nWritten: {out / FILE}.", file=messages)
+
+
+def _beside(folder: Path, new: Calibration) -> Calibrations:
+    """Return a folder's calibrations with this one: other schemas keep theirs if they are of the same weights."""
+    known = load_calibrations(folder)
+    kept = {ref: one for ref, one in known.root.items() if _weights(one) == _weights(new)} if known else {}
+    return Calibrations(kept | {new.schema_: new})
+
+
+def _weights(one: Calibration) -> tuple[str | None, str | None]:
+    return one.weights_sha256, one.adapter_sha256
 
 
 def _adapter_sha256(folder: Path) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.cases import Case
-from eval.scoring import same
+from eval.scoring import places, same
 from extractor.form import NO, YES, Leaf, Members, Option
 from extractor.plan import Plan, Question, bind
 from extractor.prompt import Layout
@@ -36,17 +36,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids after the prefix, their positions in it, which question each belongs to (0: the report), and targets."""
+    """Token ids after the prefix, their positions in it, which question each belongs to (0: the report), targets, and how
+    much its questions count together.
+    """
 
     prefix: Tokens
     tokens: Tokens
     positions: tuple[int, ...]
     question: tuple[int, ...]
     targets: tuple[Target, ...]
-
-    @property
-    def questions(self) -> int:
-        return max(self.question)
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,7 @@ def asked(case: Case, gold: Mapping[str, Any], layout: Layout, plan: Plan) -> It
 
 
 def _evidence(case: Case, question: Question, layout: Layout, plan: Plan) -> Iterator[Asked]:
-    spans = [
-        (start, start + len(quote))
-        for quote in case.evidence.get(question.path, ())
-        if (start := case.text.find(quote)) >= 0
-    ]
+    spans = [span for quote in case.evidence.get(question.path, ()) for span in places(case.text, quote)]
     sources = plan.sources(question.path)
     cited = [plan.sentences[index] for index in sources]
     right = tuple(
@@ -138,7 +133,8 @@ def pack(base: Tokens, prefix: Tokens, several: Sequence[Asked], end: int) -> Ex
         tokens += own
         positions += range(len(base), len(base) + len(own))
         question += [number] * len(own)
-    return Example(prefix, tuple(tokens), tuple(positions), tuple(question), tuple(targets))
+    weight = sum(one.weight for one in several)
+    return Example(prefix, tuple(tokens), tuple(positions), tuple(question), tuple(targets), weight)
 
 
 def choose(several: Sequence[Asked], most: int, dice: random.Random) -> list[Asked]:

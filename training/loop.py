@@ -20,7 +20,7 @@ from training.network import logits
 TOGETHER = 4
 """Reports in one forward pass."""
 VARIED = 40
-"""Steps that ask in many ways; those after them ask mostly as released schemas do."""
+"""Steps of a new adapter that ask in many ways; those after them ask mostly as released schemas do."""
 SAVED = 20
 """Steps from one checkpoint to the next."""
 LONGEST = 1200
@@ -43,13 +43,18 @@ class Settings:
     rate: float = 3e-4
     warmup: int = 8
     seed: int = 1
+    alone: float = 0.3
     held_out: tuple[str, ...] = ()
     data: str = ""
+    start: str = ""
+    """Hash of the adapter that the run goes on from; one that has learnt to read labels."""
+    read: int = 0
+    """Fully labelled reports that it has read, in the order of this seed."""
 
 
 def loss_of(model: Any, cached: Any, several: Sequence[Example]) -> torch.Tensor:
-    """Sum over reports of the mean, over their questions, of the negative log-probability that reading would give to
-    the right option. `cached` is what `read_prefix` returned for the prefix that all of them share.
+    """Sum over reports of the weighted mean, over their questions, of the negative log-probability that reading would give
+    to the right option. `cached` is what `read_prefix` returned for the prefix that all of them share.
     """
     ids, positions, question = (
         _padded([getattr(one, name) for one in several], fill) for name, fill in _FILLED
@@ -71,7 +76,7 @@ def loss_of(model: Any, cached: Any, several: Sequence[Example]) -> torch.Tensor
     for (row, target), scores in zip(rows, logits(model, at, torch.tensor(tokens)), strict=True):
         allowed = scores[torch.tensor([column[token] for token in target.tokens])]
         right = allowed[torch.tensor(target.right)]
-        losses.append((allowed.logsumexp(0) - right.logsumexp(0)) * (target.weight / several[row].questions))
+        losses.append((allowed.logsumexp(0) - right.logsumexp(0)) * (target.weight / several[row].weight))
     return torch.stack(losses).sum()
 
 
@@ -98,10 +103,14 @@ def rate_at(step: int, settings: Settings) -> float:
 
 
 class Order:
-    """Which reports a step reads: every report once an epoch, those of a micro-batch of much the same length."""
+    """Which reports a step reads: every report once an epoch, those of a micro-batch of much the same length and all of
+    them with findings labelled or none, so that little is padded.
+    """
 
     def __init__(self, cases: Sequence[Case], settings: Settings) -> None:
-        self.cases = [case for case in cases if len(case.text) <= LONGEST]
+        short = [case for case in cases if len(case.text) <= LONGEST]
+        self.full = [case for case in short if case.gold.findings is not None]
+        self.brief = [case for case in short if case.gold.findings is None]
         self.settings = settings
 
     def at(self, step: int) -> list[list[Case]]:
@@ -109,13 +118,19 @@ class Order:
         return [self._group(place) for place in range(step * groups, (step + 1) * groups)]
 
     def _group(self, place: int) -> list[Case]:
-        epoch, place = divmod(place, len(self.cases) // TOGETHER)
+        epoch, place = divmod(place, len(self.full) // TOGETHER + len(self.brief) // TOGETHER)
         dice = random.Random(f"{self.settings.seed} epoch {epoch}")
-        shuffled = dice.sample(self.cases, len(self.cases))
+        full, brief = self._groups(self.full, dice), self._groups(self.brief, dice)
+        read = self.settings.read // TOGETHER if epoch == 0 else 0
+        ahead = [iter(full[read:])] * len(full[read:]) + [iter(brief)] * len(brief)
+        return [*(next(one) for one in dice.sample(ahead, len(ahead))), *full[:read]][place]
+
+    def _groups(self, cases: Sequence[Case], dice: random.Random) -> list[list[Case]]:
+        shuffled = dice.sample(cases, len(cases))
         windows = [shuffled[start : start + WINDOW] for start in range(0, len(shuffled), WINDOW)]
         ordered = [case for window in windows for case in sorted(window, key=lambda one: len(one.text))]
         groups = [ordered[start : start + TOGETHER] for start in range(0, len(ordered), TOGETHER)]
-        return dice.sample(groups, len(groups))[place]
+        return dice.sample(groups, len(groups))
 
 
 def train(
@@ -139,11 +154,13 @@ def train(
         optimiser.load_state_dict(saved["optimiser"])
         first = saved["step"]
     order, started, recent = Order(cases, settings), time.monotonic(), []
+    varied_steps = 0 if settings.start else VARIED
     for step in range(first, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         dice = _dice(settings, step)
-        asking = varied(engine, dice, settings.held_out, AT_FIRST if step < VARIED else LATER)
+        shares = AT_FIRST if step < varied_steps else LATER
+        asking = varied(engine, dice, settings.held_out, shares, settings.alone)
         recent.append(_step(model, asking, order.at(step), settings, dice))
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimiser.step()

@@ -61,7 +61,7 @@ def _model(extractor: Extractor) -> dict[str, Any]:
     """What of a model a result depends on."""
     info = asdict(extractor.info)
     made = {name: info[name] for name in ("model", "weights_sha256", "precision", "adapter", "engine")}
-    return made | {"calibration": str(extractor.calibration) if extractor.calibration else None}
+    return made | {"calibration": str(extractor.calibrations) if extractor.calibrations else None}
 
 
 def answered(extractor: Extractor, jobs: Sequence[Job]) -> Iterator[Outcome]:
