@@ -39,7 +39,7 @@ class Settings:
     first: int = 0
     steps: int = 104
     reports: int = 8
-    questions: int = 24
+    questions: int = 16
     rate: float = 3e-4
     warmup: int = 8
     seed: int = 1
