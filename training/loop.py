@@ -43,7 +43,7 @@ class Settings:
     rate: float = 3e-4
     warmup: int = 8
     seed: int = 1
-    alone: float = 0.3
+    alone: float = 0.5
     held_out: tuple[str, ...] = ()
     data: str = ""
     start: str = ""
