@@ -129,6 +129,8 @@ def _joined(lower: str, before: tuple[str, int, int] | None, token: tuple[str, i
     gap = lower[before[2] : token[1]]
     if token[0] == "index" and "/" in gap:
         return False  # a row "LVEDV / Index" holds the volume too
+    if before[0] == "%" and "\n" in gap:
+        return False  # the unit that ends a row begins no term: "LVEF 35 %", then "LV mass 136 g"
     return _GAP.fullmatch(gap) is not None or (before[0] in _DOTTED and gap.strip() == ".")
 
 

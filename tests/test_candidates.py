@@ -234,6 +234,13 @@ LV   170 ml      80 ml       53 %
     assert (found["rvedv"], found["rvesv"], found["rvef"]) == ([240], [150], [38])
 
 
+def test_the_sign_that_ends_a_row_begins_no_term_of_the_next() -> None:
+    wanted = WANTED | {"lge_extent": Wanted(Measure("%", 0, 100), ("% LV mass",))}
+    table = "            Current    Previous\nLVEF        35 %       44 %\nLV mass     80 g/m2    90 g/m2\n"
+    found = candidates(Report.parse(table), wanted)
+    assert [quantity.value for quantity in found["lv_mass_index"]] == [80]
+
+
 def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
     table = "VOLUMES     Current    Previous\nLVEF        45 %       38 %\n\nRVEF        50 %       44 %\n"
     assert options(table) == {"lvef": [45], "rvef": [50]}
