@@ -81,6 +81,18 @@ class PromptBook:
         """How a label is said to the model in `choice`: a code such as "dcm" is no word of a report."""
         return str(self.own.get("words", {}).get(leaf.labels_of or "", {}).get(label, label))
 
+    def kinds(self, leaf: Leaf | Members, label: str) -> Mapping[str, str]:
+        """What a label stands for in `choice`, word by word, with meanings; empty where it is asked as itself.
+
+        A small model finds "myocarditis" in a report more easily than "none of these": a catch-all's probability is the
+        sum of its kinds'. A kind that is a label of its own here is no longer one.
+        """
+        if isinstance(leaf, Members):
+            return {}
+        listed: Mapping[str, str] = self.own.get("kinds", {}).get(leaf.labels_of or "", {}).get(label, {})
+        said = {self.word(leaf, option.label).casefold() for option in leaf.options if option.label != label}
+        return {word: meaning for word, meaning in listed.items() if word.casefold() not in said}
+
     def labels(self, leaf: Leaf | Members) -> Mapping[str, str]:
         """The meaning of each label: the field's own where given, else its enum's."""
         shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
@@ -165,6 +177,9 @@ def _answers(leaf: Leaf | Members, book: PromptBook, decode: Decode) -> str:
     meanings = book.labels(leaf)
     told = []
     for option in _shown(leaf.labels if isinstance(leaf, Members) else leaf.options):
+        if decode == "choice" and (kinds := book.kinds(leaf, option.label)):
+            told += [f"{word} ({meaning})" for word, meaning in kinds.items()]
+            continue
         word = book.word(leaf, option.label) if decode == "choice" else option.label
         told.append(f"{word} ({meanings[option.label]})" if option.label in meanings else word)
     long = sum(map(len, told)) > LINE
@@ -243,11 +258,12 @@ class Layout:
     def evidence(self, question: Question) -> tuple[int, ...]:
         return self._encode(str(self.book.base["evidence_template"]).format(cue=self._name(question)))
 
-    def option(self, question: Question, option: Option) -> tuple[int, ...]:
-        """An option as it continues a cue. A report's own numbers are not kept in memory."""
+    def ways(self, question: Question, option: Option) -> list[tuple[int, ...]]:
+        """An option as it continues a cue, in each of its kinds. A report's own numbers are not kept in memory."""
         if isinstance(option.value, dict):
-            return self.literal(f" {option.label}")
-        return self._encode(f" {self.book.word(question.leaf, option.label)}")
+            return [self.literal(f" {option.label}")]
+        words = self.book.kinds(question.leaf, option.label) or [self.book.word(question.leaf, option.label)]
+        return [self._encode(f" {word}") for word in words]
 
     def letter(self, index: int, count: int) -> tuple[int, ...]:
         """A sentence's id as it continues a cue for evidence."""

@@ -26,12 +26,13 @@ class FieldEntry(Schema):
 
 
 class PromptFile(Schema):
-    """One `NAME@VERSION.toml`. `words`, `labels` and `terms` go by the enum's name, then by its label."""
+    """One `NAME@VERSION.toml`. `words`, `kinds`, `labels` and `terms` go by the enum's name, then by its label."""
 
     ref: str = Field(alias="schema")
     version: int = 1
     extends: str | None = None
     words: Mapping[str, Mapping[str, str]] = {}
+    kinds: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
     labels: Mapping[str, Mapping[str, str]] = {}
     terms: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     fields: Mapping[str, FieldEntry] = {}
@@ -95,6 +96,7 @@ def _check_names(file: str, content: PromptFile, form: Form) -> None:
     lists = [leaf for leaf in leaves.values() if isinstance(leaf, Members)]
     for key, table, of in (
         ("words", content.words, leaves.values()),
+        ("kinds", content.kinds, [leaf for leaf in leaves.values() if isinstance(leaf, Leaf)]),
         ("labels", content.labels, leaves.values()),
         ("terms", content.terms, lists),
     ):
@@ -126,15 +128,19 @@ def _check_said(file: str, book: PromptBook, form: Form) -> None:
     fields = book.own.get("fields", {})
     for path, entry in fields.items():
         _check_known(f'{file}, fields."{path}".like', filter(None, [entry.get("like")]), fields)
-    _check_apart(f"{file}, fields", {leaf.path: book.cue(leaf.path, form) for leaf in form.leaves()})
+    _check_apart(f"{file}, fields", [(leaf.path, book.cue(leaf.path, form)) for leaf in form.leaves()])
     for leaf in form.leaves():
-        said = {label: book.word(leaf, label) for label in sorted(_labels(leaf))}
+        said = [
+            (label, word)
+            for label in sorted(_labels(leaf))
+            for word in book.kinds(leaf, label) or [book.word(leaf, label)]
+        ]
         _check_apart(f"{file}, words.{leaf.labels_of}", said)
 
 
-def _check_apart(where: str, said: Mapping[str, str]) -> None:
+def _check_apart(where: str, said: Iterable[tuple[str, str]]) -> None:
     first: dict[str, str] = {}
-    for name, words in said.items():
+    for name, words in said:
         twin = first.setdefault(words.casefold(), name)
         if twin != name:
             fix = "Give one of them a cue or a word of its own."

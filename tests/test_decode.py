@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, create_model
 
+from extractor.decode.reading import Choice, Reading, score
 from extractor.errors import EngineError, ExtractorError, NotFoundError, ReportError, SchemaError
 from extractor.pipeline import Extractor, Job
 from extractor.plan import bind
@@ -143,7 +144,7 @@ def test_options_of_several_tokens_get_their_exact_probability(tiny_extractor):
     plan = bind(layout.form, Report.parse(REPORT), {})
     start = layout.open(plan) + layout.cue(plan.questions[0])
     end = engine.encode("\n")[-1]
-    paths = [layout.option(plan.questions[0], option) for option in plan.questions[0].options]
+    paths = [way for option in plan.questions[0].options for way in layout.ways(plan.questions[0], option)]
     paths = [(*p, end) if any(q != p and q[: len(p)] == p for q in paths) else p for p in paths]
     expected = []
     for path in paths:
@@ -158,6 +159,21 @@ def test_options_of_several_tokens_get_their_exact_probability(tiny_extractor):
             chance *= raw[path[place]] / sum(raw.values())
         expected.append(chance)
     assert list((result.fields["similar"].distribution or {}).values()) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_chance_of_a_catch_all_is_the_sum_of_its_kinds(tiny_extractor):
+    found = one(tiny_extractor, schema="cmr-diagnosis@1", distribution=True).fields["diagnosis"]
+    layout = tiny_extractor._layout(registry.get("cmr-diagnosis@1").model, "choice")
+    plan = bind(layout.form, Report.parse(REPORT), {})
+    (question,) = (one for one in plan.questions if one.path == "diagnosis")
+    ways = {option.label: layout.ways(question, option) for option in question.options}
+    assert len(ways["other"]) > 10
+    reading = Reading(plan, layout, layout.open(plan))
+    several = tuple(way for label in ways for way in ways[label])
+    (chances,) = score(tiny_extractor.engine, [Choice(reading, reading.base + layout.cue(question), several)])
+    rest = iter(chances)
+    expected = {label: sum(next(rest) for _ in ways[label]) for label in ways}
+    assert found.distribution == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_long_report_is_read_in_parts_and_nothing_is_cut(tiny_extractor):

@@ -83,6 +83,8 @@ def varied(
         return released(ref, engine)
     known, prompts = form(ref), book(ref)
     terms = prompts.terms(known)
+    # The kinds of `other` would name what is held out or left out.
+    prompts = PromptBook(prompts.base, {**prompts.own, "kinds": {}}, prompts.ref)
     if how == "plain":
         prompts = PromptBook(prompts.base, {}, prompts.ref)
     elif how == "reworded":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.cases import Case
+from eval.gold import book, form
 from eval.scoring import places, same
 from extractor.form import NO, YES, Leaf, Members, Option
 from extractor.plan import Plan, Question, bind
@@ -20,6 +21,8 @@ from extractor.report import Report
 from extractor.trie import Tokens, branchings, ended
 from training.askings import Asking
 
+FINEST = "cmr-diagnosis@3"
+"""The schema whose diagnoses gold has."""
 DIAGNOSES = ("diagnosis", "primary")
 """The hardest question, and one of many in a report: asked always, and counted four times."""
 
@@ -66,15 +69,26 @@ def asked(case: Case, gold: Mapping[str, Any], layout: Layout, plan: Plan) -> It
     for question in plan.questions:
         if question.leaf.path not in gold or len(question.options) < 2 or not _open(question, gold, leaves):
             continue
-        right = tuple(i for i, option in enumerate(question.options) if _is(question, option, gold))
+        ways = [(option, way) for option in question.options for way in layout.ways(question, option)]
+        right = tuple(i for i, (option, _) in enumerate(ways) if _is(question, option, gold))
         if not right:
             continue  # the number stands in the text in a way that the parser does not read
-        stated = question.options[right[0]].stated and question.options[right[0]] != NO
-        options = tuple(layout.option(question, option) for option in question.options)
+        if len(right) > 1 and question.path in DIAGNOSES:
+            named = layout.literal(f" {_disease(case.gold.diagnosis)}")
+            right = tuple(i for i in right if ways[i][1] == named) or right
+        first = ways[right[0]][0]
+        stated = first.stated and first != NO
+        options = tuple(way for _, way in ways)
         weight = 4.0 if question.path in DIAGNOSES else 1.0
         yield Asked(layout.cue(question), options, right, question.path, stated, weight)
         if stated and isinstance(question.leaf, Leaf) and question.leaf.kind == "category":
             yield from _evidence(case, question, layout, plan)
+
+
+def _disease(label: str) -> str:
+    """How the disease of gold is said, by itself or as a kind of `other`."""
+    leaf = next(leaf for leaf in form(FINEST).leaves() if leaf.path == "primary")
+    return book(FINEST).word(leaf, label)
 
 
 def _evidence(case: Case, question: Question, layout: Layout, plan: Plan) -> Iterator[Asked]:

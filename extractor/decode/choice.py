@@ -1,6 +1,8 @@
 """`choice`: score every field's options after its cue. No generation: one engine batch a stage, all reports in it."""
 
+import math
 from collections.abc import Sequence
+from itertools import islice
 
 from extractor.decode.reading import Choice, Reading, best, score
 from extractor.engine.base import Engine
@@ -25,7 +27,7 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
         cited = [(reading, question) for reading, question in asked if reading.can_cite(question)]
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
         for (reading, question), raw in zip(asked, chances, strict=False):
-            one = reading.shifted(question, raw)
+            one = reading.shifted(question, _by_option(reading, question, raw))
             reading.answers[question.path] = Answer(
                 question.options[best(one)], question.options, one, "answered"
             )
@@ -36,8 +38,15 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
 
 
 def _cue(reading: Reading, question: Question) -> Choice:
-    options = tuple(reading.layout.option(question, option) for option in question.options)
-    return Choice(reading, reading.base + reading.layout.cue(question), options)
+    ways = [way for option in question.options for way in reading.layout.ways(question, option)]
+    return Choice(reading, reading.base + reading.layout.cue(question), tuple(ways))
+
+
+def _by_option(reading: Reading, question: Question, chances: Sequence[float]) -> tuple[float, ...]:
+    """Sum the chances of an option's kinds."""
+    rest = iter(chances)
+    counts = [len(reading.layout.ways(question, option)) for option in question.options]
+    return tuple(math.fsum(islice(rest, count)) for count in counts)
 
 
 def _evidence(reading: Reading, question: Question) -> Choice:
