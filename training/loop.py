@@ -21,7 +21,7 @@ TOGETHER = 4
 """Reports in one forward pass."""
 VARIED = 40
 """Steps of a new adapter that ask in many ways; those after them ask mostly as released schemas do."""
-SAVED = 20
+SAVED = 10
 """Steps from one checkpoint to the next."""
 LONGEST, LONGEST_ALONE = 1200, 2000
 """Characters of a report that is learnt from, and of one of which only the diagnosis is labelled: 16 questions take as much
