@@ -1,4 +1,4 @@
-"""The engine on real vLLM API servers. What it does when one is lost: test_failover.py."""
+"""The engine on real vLLM API servers. What it does when one is lost: test_remote_failover.py."""
 
 import pytest
 
