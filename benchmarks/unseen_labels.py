@@ -6,6 +6,7 @@ benchmarks/unseen, which adds them to the diagnoses of cmr-diagnosis@3. Interval
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from extractor import site
 from extractor.errors import ExtractorError
 from extractor.options import vllm_says
 from extractor.pipeline import Job, open_extractor
+from extractor.result import Extraction
 from extractor.store import default_id, entry
 from extractor.terminal import own_terminal
 
@@ -45,10 +47,10 @@ def main(models: tuple[str, ...]) -> None:
             click.echo(f"{model}\n{table(texts, results)}", file=out)
 
 
-def table(texts: list[dict[str, str]], results: list[object]) -> str:
+def table(texts: Sequence[dict[str, str]], results: Sequence[Extraction | ExtractorError]) -> str:
     rows = ["| label | found | said instead |", "| --- | --- | --- |"]
     answers = [
-        (text["label"], "failed" if isinstance(one, ExtractorError) else one.data["diagnosis"])  # type: ignore[attr-defined]
+        (text["label"], "failed" if isinstance(one, ExtractorError) else one.data["diagnosis"])
         for text, one in zip(texts, results, strict=True)
     ]
     for label in sorted({label for label, _ in answers}):

@@ -59,8 +59,9 @@ class LanguageModel:
         self._schema = schema
         self.decode: Decode = decode
         self.name = f"{extractor.info.model} {decode}"
+        calibration = extractor.calibration(schema, decode)
         self.maker = language_model(extractor.info, schema, decode, opened_as) | {
-            "calibration": str(extractor.calibrations) if extractor.calibrations else None
+            "calibration": str(calibration) if calibration else None
         }
 
     def answer(self, texts: Sequence[str]) -> list[Outcome]:

@@ -5,14 +5,17 @@
 A number is an option where its unit converts to the field's, the converted value is plausible, and it isn't a normal
 limit, a date, a dose or a name (`Number.kind`). Beyond that its surroundings must name it: a number that is only of
 the right size is no option, for a value that nobody stated is worse than a missing one. What names something that no
-field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter) is no option either.
+field asks for (`lexicon.OTHER_MEASURES`: a stroke volume, a diameter) is no option either, nor is what an attribute
+of it names ("pericardium thickened, 7 mm", "RV wall 8 mm": `lexicon.ATTRIBUTE_WORDS`).
 
 How a number finds its term, within its sentence, line or table row (`extractor.claims`):
 
-* the nearest term before it, if the units agree; behind it where none stands before ("12 mm septal thickness");
+* the nearest term before it, if the units agree; behind it where none stands before ("12 mm septal thickness"), or
+  where that one is taken ("182 ml (92 ml/m²) at end-diastole and 104 ml at end-systole");
 * by position in a pair: "LVEDV/LVESV 180/95 ml", "LVEF and RVEF are 45 % and 50 %", "EF LV/RV: 45/50 %";
-* in a table: its row's first cell, else its column's heading; on a line of its own: the heading above it;
-* across a sentence's end the term from which dots or a question lead to it: "LVEF ..... 48 %", "LVEF? Normal, 48 %";
+* in a table: the cell beside it, its row's first cell, else its column's heading; on a line of its own: the heading
+  above it; a row without a first cell goes on from the row above;
+* across a sentence's end the term from which dots, a question or "now" lead to it: "LVEF ..... 48 %", "EF was 43. Now 52";
 * where only a ventricle is named, a number with a unit ("RV 54 %", "VI dilatado, 128 ml/m²") is the first of the
   ventricle's fields in the schema that has such a unit; right behind the ventricle one without is a percentage.
 
@@ -74,9 +77,7 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
         for field in fields
         if (value := field.fitting(number)) is not None
     }
-    measured = {
-        (i, _OTHER) for i, number in enumerate(report.numbers) if number.unit and number.kind == "value"
-    }
+    measured = {(i, _OTHER) for i, number in enumerate(report.numbers) if number.kind == "value"}
     terms = compiled(((_OTHER, OTHER_MEASURES), *((field.name, field.wanted.terms) for field in fields)))
     units = {field.name: field.unit for field in fields} | {_OTHER: ""}
     claims = Claims(report, terms, units, frozenset({*values, *measured})).all()

@@ -118,7 +118,7 @@ class Chambers:
             if _OTHER.match(self._lower, start, end):
                 topic = Topic(None, False)
             opening = self._opening(start, end)
-            if opening is not None:
+            if opening is not None and not (topic.sure and opening.side == topic.side):
                 topic, since = opening, 0
             topics.append(topic)
             last = end

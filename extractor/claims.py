@@ -1,20 +1,18 @@
 """Which field's term names a number (the rules are told in `extractor.candidates`)."""
 
-import re
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from extractor.chambers import Chambers, Side
-from extractor.page import Page, Ventricle
+from extractor.chambers import Side
+from extractor.page import Ventricle
 from extractor.report import Report
+from extractor.surroundings import Surroundings
 from extractor.terms import Mention, Terms
 
 _NEAR: Final = 40  # characters between a term and a number without a unit
 _FAR: Final = 80  # characters between a term and its number; further apart the claim is weak
-_SIDE_BEHIND: Final = re.compile(r" (?:on|for) the (left|right)(?![^\W_]| [av])")
 
 
 class Rank(IntEnum):
@@ -34,59 +32,6 @@ class Claim:
     distance: int
 
 
-class _Surroundings(Page):
-    """A page in which a question and its answer are one sentence, and a ventricle alone may name a number."""
-
-    def __init__(self, report: Report, terms: Terms) -> None:
-        """Join what dots or a question lead to: "LVEF ..... 48 %", "LVEF? Normal, 48 %"."""
-        super().__init__(report, terms)
-        joined: list[tuple[int, int]] = []
-        leads = False
-        for start, end in self._bounds:
-            joined[-1 if leads else len(joined) :] = [(joined[-1][0] if leads else start, end)]
-            leads = self.lower[max(start, end - 3) : end].rstrip().endswith(("?", "..", "\u2026"))
-        if len(joined) < len(self._bounds):
-            self._bounds, self._sentence_starts = joined, [start for start, _ in joined]
-            self._chambers = Chambers(self.lower, joined)
-
-    def ventricle(self, mention: Mention, i: int) -> Ventricle | None:
-        """Return the ventricle that the context gives a term for a number: "55 % on the right" comes first."""
-        side = _SIDE_BEHIND.match(self.lower, self.spans[i][1]) if mention.bare else None
-        if side:
-            return Ventricle("left" if side[1] == "left" else "right", sure=True)
-        return super().ventricle(mention, i)
-
-    def pair(self, i: int) -> tuple[Side, Side] | None:
-        """Return the order of "LV/RV", or of both ventricles named before a list: "VI y VD: FE 60 y 55 %"."""
-        order = super().pair(i)
-        if order or self.numbers[i].link != "list":
-            return order
-        markers = self._chambers.between(self._bounds[self.sentence(i)][0], self.spans[i][0])
-        sides = [marker.side for marker in markers[-2:]]
-        if sides[-1:] == ["both"]:
-            return "left", "right"
-        return (sides[0], sides[1]) if set(sides) == {"left", "right"} else None
-
-    def spoken_of(self, i: int) -> Side | None:
-        """Return the ventricle that alone is named before a number, in its sentence or by its heading."""
-        start, k = self.spans[i][0], self.sentence(i)
-        first = max(self._bounds[k][0], start - _FAR)
-        markers = self._chambers.between(first, start)
-        topic = self._chambers.topics[k]
-        place = markers[-1].end if markers else first
-        if bisect_left(self._starts, place) < bisect_left(self._starts, start):
-            return None  # a term stands between
-        if markers:
-            return markers[-1].side
-        return topic.side if topic.sure else None
-
-    def beside_ventricle(self, i: int) -> bool:
-        """Say whether a ventricle stands right before a number, as in "EF 58. RV 51."."""
-        start = self.spans[i][0]
-        markers = self._chambers.between(start - 4, start)
-        return bool(markers) and self.lower[markers[-1].end : start].strip(" :=") == ""
-
-
 class Claims:
     """The claims of all fields on one report's numbers.
 
@@ -96,7 +41,7 @@ class Claims:
     def __init__(
         self, report: Report, terms: Terms, units: Mapping[str, str], fitting: frozenset[tuple[int, str]]
     ) -> None:
-        self._page = _Surroundings(report, terms)
+        self._page = Surroundings(report, terms)
         self._sides, self._units, self._fitting = terms.sides, units, fitting
         self._claims: dict[tuple[int, str], Claim] = {}
         self._used: set[tuple[int, str, str | None]] = set()
@@ -150,7 +95,7 @@ class Claims:
             # A ventricle ends what is said of things that no field asks for: "RF 58 %, LV 141 ml/m²".
             if not fields or (spoken_of and not any(self._units[field] for field in fields)):
                 continue
-            used = all(
+            used = self._page.numbers[i - 1 if i else 0].link != "range" and all(
                 (mention.start, _taker(field, mention, ventricle), unit) in self._used for field in fields
             )
             if not (used and behind and self._claim(i, behind, self._page.ventricle(behind, i))):
@@ -179,7 +124,11 @@ class Claims:
     def _fields(self, i: int, mention: Mention, ventricle: Ventricle | None) -> list[str]:
         """Return the fields of a term that can take a number, those of the other side too if the side is unsure."""
         fields = [field for field in mention.fields if (i, field) in self._fitting]
+        owned = self._page.owned.get(mention.start)
+        if owned and not any((i, field) in self._fitting for field in owned):
+            return []
         if self._loose(mention, i):
+            fields = [field for field in fields if self._units[field]]
             if self._distance(mention, i) > _NEAR:
                 fields = [field for field in fields if self._units[field] == "ratio"]
         elif self._page.numbers[i].unit is None:
@@ -192,7 +141,9 @@ class Claims:
 
     def _loose(self, mention: Mention, i: int) -> bool:
         """Say whether words stand between a term and a number without a unit."""
-        return self._page.numbers[i].unit is None and not self._page.direct(mention, i)
+        if self._page.numbers[i].unit is not None or mention.start > self._page.spans[i][0]:
+            return False
+        return not self._page.direct(mention, i)
 
     def _opposes(self, field: str, ventricle: Ventricle) -> bool:
         return self._sides.get(field, ventricle.side) != ventricle.side
@@ -210,11 +161,13 @@ class Claims:
             self._claims[i, field] = Claim(rank, distance)
             if not number.is_prior:
                 self._used.add(key)
+                if mention.start > self._page.spans[i][0]:  # "196 ml diastole, 114 systole"
+                    self._used.update((key[0], _taker(f, mention, ventricle), None) for f in mention.fields)
         return bool(fields)
 
     def _distance(self, mention: Mention, i: int) -> int:
         start, end = self._page.spans[i]
-        return start - mention.end if mention.end <= start else mention.start - end
+        return start - mention.end if mention.end <= start else max(0, mention.start - end)
 
     def _continues(self, i: int) -> bool:
         """A range's upper bound and an earlier study's value belong to the term as much as the number before."""

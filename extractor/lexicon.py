@@ -18,7 +18,7 @@ ABBREVIATIONS: Final = frozenset((
     "linksventr", "rechtsventr", "ventr", "myok", "z.n", "v.a", "z.b", "u.a", "d.h", "o.g", "s.o",
     "s.u", "u.u", "i.v", "i.s", "m.e", "o.b", "aprox", "dra", "sr", "sra", "srta", "dres", "aprx", "pte",
     "pac", "num", "pag", "nat", "ed", "fdo", "izq", "izda", "izdo", "der", "dcha", "dcho", "vent", "ej",
-    "transm", "intramioc", "subendoc", "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
+    "verd", "hypertr", "transm", "intramioc", "subendoc", "e.v", "p.o", "i.e", "e.g", "p.i", "a.p", "u.wood",
 ))  # fmt: skip
 MONTHS: Final = (
     "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|marz|maerz|apr(?:il)?|may|mai|jun[ei]?|jul[iy]?|aug(?:ust)?|"
@@ -122,16 +122,18 @@ COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 # --- chambers -----------------------------------------------------------------------------------------------------
 
 LEFT_WORDS: Final = (
-    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventrikels?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
+    "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
-    "linkerventrik[a-z]*"
+    "linkerventrik[a-z]*|left side|(?<=del )izquierdo|"
+    # "VS" is the left ventricle of Italian only where it opens a statement: elsewhere it is "versus"
+    r"(?:massa|telediastolico|telesistolico|eiezione) vs|(?:(?<![^\n])|(?<=[.\u2022-] ))vs(?= ?:| [0-9])"
 )
 RIGHT_WORDS: Final = (
-    "rv[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventrikels?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
+    "rv(?!ol)[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
-    "rechterventrik[a-z]*"
+    "rechterventrik[a-z]*|right side|(?<=del )derecho|morfologia derecha"
 )
 ATRIUM_WORDS: Final = (
     # "la" alone is the article of three languages as well: an atrium where numbers or English or German words follow
@@ -145,7 +147,9 @@ BIVENTRICULAR_WORDS: Final = (
     "biventricul[a-z]*|biventrikul[a-z]*|both ventricles|beider? ventrikel|ambos ventriculos"
 )
 # "RV insertion point" says where a scar is, not which ventricle the sentence is about.
-INSERTION_WORDS: Final = "insert[a-z]*|insercion[a-z]*|insertion[a-z]*|septal junction|hinge"
+INSERTION_WORDS: Final = (
+    "insert[a-z]*|inserenz|seitig[a-z]*|insercion[a-z]*|insertion[a-z]*|septal junction|hinge"
+)
 # One word for a side, where a table's heading or a pair "links/rechts" makes plain that ventricles are meant.
 LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq"
 RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho"
@@ -164,9 +168,21 @@ OTHER_HEADINGS: Final = (
     "hallazgos|technique|technik|tecnica|indication|indikation|indicacion|history|anamnese|extracardiac[a-z ]*|others?"
 )
 
+# Terms that are only an attribute of what was named before them: a thickened pericardium is no thick wall.
+ATTRIBUTE_WORDS: Final = (
+    "thick(?:ness|ened|ening)?|dicke?|verdickt(?:es|e)?|verdickung|verd|wall|walls|wand|wande|gros(?:or|ores)|espesor(?:es)?|"
+    "engrosad[oa]|engrosamiento|pared(?:es)?|epaisseur|epaississement|parois?|spessor[ei]|ispessit[oa]|ispessimento|"
+    "pareti|hypertroph[a-z]*|hipertrof[a-z]*|hypertr"
+)
+SHARE_WORDS: Final = "fraction|fraccion"  # of a regurgitation rather than of an ejection
+
 # Terms (not expressions) of common measurements that a schema may not ask for. A number that one of these names is
 # not offered to fields whose own terms name nothing: a stroke volume is no end-systolic volume.
 OTHER_MEASURES: Final = (
+    *("pericardial", "pericardic", "Pericard", "Perikardverdickung", "PA"),
+    *("regurgitation", "RVol", "Qp/Qs", "leaflet", "septal leaflet", "velo septal", "Segel", "BMI"),
+    *("body mass index", "IMC", "indice de masse corporelle", "Raumforderung", "Knoten", "CO", "NC/C"),
+    *("interatrial septum", "Vorhofseptum", "septo interauricular", "Truncus pulmonalis", "cava"),
     *(
         "stroke volume",
         "SV",

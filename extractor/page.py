@@ -22,7 +22,9 @@ _DIRECT: Final = re.compile(
     r"[\s:=~≈<>≤≥(\[|]*(?:(?:of|is|was|at|approximately|approx\.?|about|ca\.?|circa|aprox\.?|von|ist|betragt|betrug|"
     r"bei|mit|de|del|es|fue|era|calculated|measured|gemessen|%|lv|rv|vi|vd)[\s:=~≈<>≤≥)|]*){0,4}"
 )
-_BEHIND: Final = re.compile(r"\s?(?:(?:of|for|in|the|de|del|der|des|die|la|el)\s){0,3}")
+_BEHIND: Final = re.compile(
+    r"[)\]]?[\s-]?(?:(?:of|for|in|the|de|del|der|des|die|la|el)\s){0,3}(?:[a-z]{4,}(?:ed|en|ida)\s)?"  # "22 % reduced EF"
+)
 _BRACKET_SIDE: Final = re.compile(
     r"\s?[(\[]\s?(?:(?P<left>lv|vi|left|links)|(?P<right>rv|vd|right|rechts))\s?[)\]]"
 )
@@ -79,7 +81,9 @@ class Page:
                 break
             yield self._mentions[m]
         if cell:
-            for span in [cell.label, *([cell.header] if cell.header else [])]:
+            # Two columns of names and values: "LV ESV | 40 ml | LV EF | 62 %".
+            beside = [span for span in cell.row[1:] if span[1] < cell.start][-1:]
+            for span in [*beside, cell.label, *([cell.header] if cell.header else [])]:
                 if span[0] < start:
                     inside = self._mentions[
                         bisect_left(self._starts, span[0]) : bisect_left(self._starts, span[1])
@@ -101,17 +105,35 @@ class Page:
 
     def behind(self, i: int) -> Mention | None:
         """Return the term right behind a number ("12 mm septal thickness"), unless it names the next number."""
-        end, cell = self.spans[i][1], self.cell(i)
-        m = bisect_left(self._starts, end)
+        for _ in range(
+            _LOOK_BACK
+        ):  # "183 ml / 103 ml/m² at end-diastole", "183 ml (103 ml/m²) at end-diastole"
+            if i + 1 < len(self.numbers) and (self.numbers[i].link == "pair" or self._added(i)):
+                i += 1
+        (start, end), cell = self.spans[i], self.cell(i)
+        m = bisect_right(self._starts, start)  # a term may begin with the number's own unit: "% LV mass"
         limit = cell.end if cell else self._bounds[self.sentence(i)][1] if self._bounds else len(self.lower)
         if m == len(self._mentions) or self._mentions[m].end > limit:
             return None
         mention = self._mentions[m]
-        following = self.spans[i + 1][0] if i + 1 < len(self.spans) else len(self.lower)
-        if not _BEHIND.fullmatch(self.lower, end, mention.start):
+        if mention.start >= end and not _BEHIND.fullmatch(self.lower, end, mention.start):
             return None
-        own = following < limit and _DIRECT.fullmatch(self.lower, mention.end, following) is not None
-        return None if own else mention
+        return None if self._names(mention, i, i + 1, limit) else mention
+
+    def _added(self, i: int) -> bool:
+        """Say whether the next number stands in a bracket right behind number `i`, in another unit."""
+        following = self.numbers[i + 1].unit
+        opening = self.lower[self.spans[i][1] : self.spans[i + 1][0]].strip()
+        return opening == "(" and following is not None and following != self.numbers[i].unit
+
+    def _names(self, mention: Mention, i: int, j: int, limit: int) -> bool:
+        """Say whether a term between numbers `i` and `j` belongs to `j`, rather than `j` only adding to `i` in brackets."""
+        following = self.spans[j][0] if j < len(self.spans) else limit
+        if following >= limit or not _DIRECT.fullmatch(self.lower, mention.end, following):
+            return False
+        one, other = self.numbers[i], self.numbers[j]
+        added = re.search(r"[(\[{]", self.lower[mention.end : following]) is not None
+        return not (added and one.unit and (other.kind == "reference" or other.unit not in (None, one.unit)))
 
     def run(self, i: int, length: int) -> list[Mention] | None:
         """Return the `length` terms joined by slashes or commas ("LVEDV/LVESV") that a number's row last spoke of."""

@@ -109,12 +109,13 @@ class Extractor:
     def info(self) -> EngineInfo:
         return self.engine.info
 
-    def _calibration(self, task: _Task) -> Calibration | None:
-        return self.calibrations.of(task.ref, task.job.decode) if self.calibrations else None
+    def calibration(self, schema: str, decode: Decode) -> Calibration | None:
+        """Return what a schema's answers are calibrated by, if anything is."""
+        return self.calibrations.of(schema, decode) if self.calibrations else None
 
     def _shifts(self, task: _Task) -> Mapping[str, Mapping[str, float]]:
         """What the calibration says of the labels of this very schema."""
-        found = self._calibration(task)
+        found = self.calibration(task.ref, task.job.decode)
         return found.shifts if found and found.schema_ == task.ref else {}
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
@@ -204,7 +205,7 @@ class Extractor:
             data = task.plans[0].assemble(answers)
         except ExtractorError as error:
             return error
-        info, calibration = self.info, self._calibration(task)
+        info, calibration = self.info, self.calibration(task.ref, task.job.decode)
         return Extraction(
             id=task.job.id,
             schema=task.ref,

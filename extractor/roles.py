@@ -23,8 +23,17 @@ _STRONG: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_STRONG})(?![^\W_])
 _WEAK: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_WEAK})(?![^\W_]){_FILLERS}")
 _COLON: Final = re.compile(r"(?<![^\W_])(?:normal|norm|n)\s?[:=]\s?[<>≤≥]*\s?$")
 _LABEL: Final = re.compile(rf"(?<![^\W_])(?:{words_of.LABEL_WORDS})\s?[:.#-]{{0,2}}\s?$|#\s?$")
-_TRANSMURAL: Final = re.compile(
-    r"transmural[a-z]*[ (:]{1,3}(?:(?:over|above|more than|uber|mehr als|mas del?) |[<>≤≥]=? ?)[0-9]+ ?%?$"
+# A grade of transmurality: "transmural (over 75 %)", "subendocardial, < 50 %", but not "subendocardial, > 10 % of LV mass".
+_GRADE: Final = re.compile(
+    r"(?:transmural|subendo)[^.;%0-9]{0,60}(?:(?:over|above|(?:more|less) than|under|up to|uber|unter|bis|mehr als|"
+    r"weniger als|ma[sy](?:or)? (?:al|del?)|menor (?:al|del?)|menos del?) |[<>≤≥]=? ?)[0-9]+ ?%?$|"
+    r"(?:depth|tiefe|transmuralit[a-z]*|transmuralidad)[ :=]{1,3}[0-9]+ ?%?$"
+)
+_OF: Final = re.compile(r" ?%? ?(?:of|der|d\.|des|de|del)\s")
+_DEPTH: Final = re.compile(
+    r" ?%?(?: ?[-\u2013] ?[0-9]{1,3} ?%)? ?(?:percent )?(?:of |der |del |de la |de l.|van de |dello )?(?:the )?"
+    r"(?:myocardial |full )?(?:wall|thickness|depth|transmural|subendo|wanddicke|wandstarke|espesor|grosor|epaisseur|"
+    r"spessore|wanddikte)"
 )
 _AGE: Final = re.compile(rf"(?<![^\W_])(?:{words_of.AGE_WORDS})\s?:?\s?$")
 _AGE_BEHIND: Final = re.compile(r"[- ]?(?:year|yr|jahrig|j\.|jahre|anos|y/?o\b)")
@@ -34,8 +43,11 @@ _ACQUISITION: Final = re.compile(
 _AGENT: Final = words(words_of.AGENT_WORDS)
 _HEADER: Final = words(words_of.REFERENCE_HEADER)
 _REFERENCES: Final = re.compile(words_of.NORMAL_STRONG)
+_ITEM: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2})?")
+_LINE_OPENING: Final = re.compile(r"(?:^|[\n\r])[ \t(]*$")
 _OPENING: Final = re.compile(r"(?:^|[\n\r.;])[ \t]*$")
 _ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
+_FEW_WORDS: Final = re.compile(r"(?: [^\W\d_]+(?:-[^\W\d_]+)?){1,5} ")  # "71 ml in systole [26-82]"
 _NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
 _DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s", "g"})
 _NEVER: Final[dict[str, Kind]] = {
@@ -90,21 +102,27 @@ def _kind(place: Place, tables: Tables, found: list[Number], i: int) -> Kind:
     elif number.unit is None or number.unit == "segments":
         listed = previous is not None and joined in ("list", "range", "pair") and previous.kind == "label"
         kind = _name(place, number) or ("label" if listed else None)
-    if (
-        kind is None
-        and number.unit == "%"
-        and _TRANSMURAL.search(place.lower, max(0, number.start - 40), number.end)
-    ):
-        kind = "label"  # a grade of transmurality ("transmural, over 75 %") measures no extent
+    if kind is None and number.unit == "%" and _is_grade(place, number):
+        kind = "label"  # it measures no extent
     kind = kind or _NEVER.get(number.unit or "")
     if kind is None and _ACQUISITION.search(place.before(number.start, 40)):
         kind = "acquisition"
     return kind or ("dose" if number.unit in _DOSES and _is_dose(place, number) else "value")
 
 
+def _is_grade(place: Place, number: Number) -> bool:
+    """Say whether a percentage is of the wall's thickness."""
+    if _DEPTH.match(place.lower, number.end):
+        return True
+    if number.value not in (25, 50, 75, 100):  # the grades
+        return False
+    before = _GRADE.search(place.lower, max(place.start, number.start - 80), number.end)
+    return before is not None and not _OF.match(place.lower, number.end)
+
+
 def _name(place: Place, number: Number) -> Kind | None:
     """Say whether a number without a unit names or counts something rather than measuring it."""
-    before, after = place.before(number.start, 40), place.lower[number.end : number.end + 2]
+    before = place.before(number.start, 40)
     if number.unit is None and re.fullmatch("(?:19|20)[0-9]{2}", number.text):
         return "date"
     if _AGE.search(before) or (number.unit is None and _AGE_BEHIND.match(place.lower, number.end)):
@@ -112,13 +130,22 @@ def _name(place: Place, number: Number) -> Kind | None:
     digits = number.text.isdigit()
     if number.unit is None and digits and (len(number.text) > 5 or _LABEL.search(before)):
         return "label"
-    opens = digits and after[:1] in (".", ")") and len(number.text) < 3
-    if number.unit is None and opens and _OPENING.search(place.lower, max(0, number.start - 8), number.start):
-        return "label"
+    if number.unit is None and (number.value == 0 or _numbers_an_item(place.lower, number)):
+        return "label"  # "LGE 0": none
     # "5/17 segments": of how many.
     return (
         "label" if number.value in (16, 17) and place.lower[number.start - 1 : number.start] == "/" else None
     )
+
+
+def _numbers_an_item(lower: str, number: Number) -> bool:
+    """Recognise the numbers of a list: "3. LGE", "(3) LGE", "4.2 LGE", and on a line of its own "03 LGE"."""
+    if not _ITEM.fullmatch(number.text):
+        return False
+    before, after = lower[max(0, number.start - 8) : number.start], lower[number.end : number.end + 2]
+    if number.text.isdigit() and after[:1] in (".", ")") and _OPENING.search(before):
+        return True
+    return _LINE_OPENING.search(before) is not None and re.match(r"[).]| [^\W\d_]", after) is not None
 
 
 def _is_reference(place: Place, tables: Tables, found: list[Number], i: int) -> bool:
@@ -156,7 +183,11 @@ def _follows_value(place: Place, found: list[Number], i: int) -> bool:
     opening, closing = place.bracket
     alone = _ONLY_COMPARATORS.fullmatch(place.lower, opening + 1, number.start) and closing - last.end < 12
     gap = place.lower[previous.end : opening]
-    return bool(alone) and len(gap) < 12 and not re.search(r"[^\s]", UNIT.sub("", gap))
+    if not alone:
+        return False
+    if number.link == "range" and number.unit is None and previous.unit and _FEW_WORDS.fullmatch(gap):
+        return True
+    return len(gap) < 12 and not re.search(r"[^\s]", UNIT.sub("", gap))
 
 
 def _unit_from_reference(text: str, found: list[Number], i: int, place: Place) -> Number:
@@ -177,7 +208,7 @@ def _is_dose(place: Place, number: Number) -> bool:
     return _AGENT.search(before) is not None or _AGENT.search(after) is not None
 
 
-_BRACKETS: Final = re.compile(r"[()\[\]\n]")
+_BRACKETS: Final = re.compile(r"[()\[\]{}\n]")
 
 
 def _brackets(text: str, found: list[Number]) -> dict[int, tuple[int, int]]:
@@ -190,7 +221,7 @@ def _brackets(text: str, found: list[Number]) -> dict[int, tuple[int, int]]:
             if opened:
                 opened[-1][1].append(i)
             i += 1
-        if match.group() in "([":
+        if match.group() in "([{":
             opened.append((match.start(), []))
         elif match.group() == "\n":
             opened.clear()

@@ -25,6 +25,7 @@ _BULLET: Final = re.compile(r"\s*(?:[-\u2013\u2014*•▪●‣·+>#|]|[0-9]{1,2
 _HEADING: Final = re.compile(r"\s*[^\s:|][^:|\n]{0,60}:(?=\s|$)")
 _CELLS: Final = re.compile(r"\t|\||\S {3,}\S")
 _CLOSES: Final = re.compile(r"[^()\n\r]*\)")
+_ARTICLES: Final = frozenset({"d"})  # der, die, das
 _FIRST_WORD: Final = re.compile(r"\s*(\S+)")
 
 
@@ -113,15 +114,19 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
     if len(token) == 1 and token.isalpha():
         # "z. B.", "V. a. Myokarditis", "b. Mitral valve", but "segment A. The"
         dotted = re.search(r"(?:^|\s)\w{1,2}\.\s*$", before[:-1]) is not None
-        return not (dotted or enumerates or lower_follows or re.match(r"\w\.", following))
+        article = token in _ARTICLES and _first_word(following) not in OPENERS  # "11 % d. Masse"
+        return not (dotted or enumerates or lower_follows or article or re.match(r"\w\.", following))
     if token.isdigit() and len(token) <= 2:
         ordinal = (
             lower_follows or _first_word(following) in ORDINAL_NOUNS or _MONTH.match(fold(following).lower)
         )
         return not (ordinal or enumerates)
     # Lower case follows: an abbreviation that isn't listed, unless a bracket, a percentage or a longer word
-    # shows that a statement is complete.
-    return not lower_follows or not token[-1].isalpha() or len(token) > 4 or following[1:2] == ")"
+    # shows that a statement is complete; "RV ngr. (EDVI 72)", but not "thick. (B) Scar".
+    bracket = re.match(r"\((?!\w\))", following) is not None
+    return (
+        not (lower_follows or bracket) or not token[-1].isalpha() or len(token) > 4 or following[1:2] == ")"
+    )
 
 
 def _first_word(text: str) -> str:

@@ -17,6 +17,7 @@ _SEPARATORS: Final = (re.compile(r"\|"), re.compile(r"\t+"), re.compile(r" {2,}"
 Span = tuple[int, int]
 
 _RULE: Final = re.compile(r"[\s|:=+_-]*")
+_WIDEST: Final = 12  # cells of a row that goes on from the row above
 _LONGEST_CELL: Final = 60  # characters; anything longer is prose with a stray tab
 
 
@@ -35,6 +36,7 @@ class Tables:
     """The cells of a text, found by position."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._cells: list[Cell] = []
         block: list[list[Span]] = []
         kind = -1
@@ -62,12 +64,33 @@ class Tables:
 
     def _close(self, block: list[list[Span]]) -> None:
         header = block[0] if len(block) > 1 else None
+        label: Span | None = None
         for i, row in enumerate(block):
             whole = tuple(row)
+            goes_on = label is not None and self._continues(row, label, block[i - 1])
+            label = label if goes_on and label else row[0]
             for column, (start, end) in enumerate(row):
                 if start < end:
                     head = _head(header, row, column) if header is not None and i else None
-                    self._cells.append(Cell(start, end, row[0], head, whole))
+                    if header is not None and goes_on:
+                        head = next(
+                            (span for span in header[:_WIDEST] if self._overlap(span, (start, end))), head
+                        )
+                    self._cells.append(Cell(start, end, label, head, whole))
+
+    def _continues(self, row: list[Span], label: Span, above: list[Span]) -> bool:
+        """Say whether a row has no first cell, but a number below the row above: the index below its volume."""
+        if len(row) > _WIDEST or not self._text[row[0][0] : row[0][0] + 1].isdigit():
+            return False
+        return self._left(row[0]) > self._left(label) and self._overlap(row[0], above[above[0] == label])
+
+    def _left(self, span: Span) -> int:
+        return span[0] - self._text.rfind("\n", 0, span[0])
+
+    def _overlap(self, one: Span, other: Span) -> bool:
+        """Say whether two cells stand one above the other."""
+        left, right = self._left(one), self._left(other)
+        return left < right + other[1] - other[0] and right < left + one[1] - one[0]
 
 
 def _head(header: list[Span], row: list[Span], column: int) -> Span | None:

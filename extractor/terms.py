@@ -13,7 +13,7 @@ from extractor.lexicon import VENTRICULAR_TERMS
 # A word; the letters before a digit ("LVEF55%"), though not of "T1"; a sign that a term may hold ("T2*", "% LGE").
 _TOKEN: Final = re.compile(r"[^\W\d_]{2,}(?=[0-9])|[^\W_]+|[*\u2217%]")
 _GAP: Final = re.compile(r"\s{0,2}[-\u2010\u2011\u2013/('\u2019]?\s?")
-_DOTTED: Final = frozenset({"max", "min", "li", "re", "ed", "es"})
+_DOTTED: Final = frozenset({"max", "min", "li", "re", "ed", "es", "d"})
 _PURE_SIDE: Final = frozenset({"lv", "rv", "vi", "vd", "vg"})
 _VENTRICULAR: Final = re.compile(rf"(?<![^\W_])(?:{VENTRICULAR_TERMS})(?![^\W_])")
 
@@ -113,6 +113,8 @@ class Terms:
                     i, j, fields = a, b, shorter
                     break
         first, last = tokens[i], tokens[j - 1]
+        if first and first[0] == "%":  # it may be the unit of the number before: "EF 60 % LV mass 112 g"
+            fields = list(dict.fromkeys([*fields, *self._longest(lower, tokens[:j], i + 1)[1]]))
         start, end = first[1] if first else 0, last[2] if last else 0
         text = lower[start:end]
         side = side_of(text)
@@ -125,6 +127,10 @@ def _joined(lower: str, before: tuple[str, int, int] | None, token: tuple[str, i
     if before is None:
         return False
     gap = lower[before[2] : token[1]]
+    if token[0] == "index" and "/" in gap:
+        return False  # a row "LVEDV / Index" holds the volume too
+    if before[0] == "%" and "\n" in gap:
+        return False  # the unit that ends a row begins no term: "LVEF 35 %", then "LV mass 136 g"
     return _GAP.fullmatch(gap) is not None or (before[0] in _DOTTED and gap.strip() == ".")
 
 

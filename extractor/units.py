@@ -13,7 +13,10 @@ from typing import Final
 GAP: Final = r"[ \u00a0\u2009\u202f]"
 
 _M2 = r"(?:m(?:²|\^?2)|qm|sqm)"
-_PER_M2 = rf"{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|qm|sqm|kof|bsa)(?![.,][0-9])"
+_PER_M2 = (
+    rf"(?:{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|qm|sqm|kof|bsa)(?![.,][0-9])|"
+    rf"{GAP}per{GAP}(?:square{GAP}met(?:er|re)|met(?:er|re){GAP}squared))"
+)
 _ML = r"(?:mls?|cc|ccm|cm(?:³|\^?3)|milliliters?|millilit(?:er|re)s?|mililitros?)"
 _GRAM = r"(?:gr?|gramm|grams?|gramos?)"
 _L = r"(?:l|liter|lit(?:er|re)s?|litros?)"
@@ -56,6 +59,7 @@ _WRITTEN: Final[tuple[tuple[str, str], ...]] = (
     ("WU", r"(?:wu|u\.? ?wood|wood(?: units?)?)"),
     ("years", r"(?:years?|yrs?|y/o|yo|jahren?|jahre?|años?|anos?)"),
     ("months", r"(?:months?|monaten?|monate?|mes(?:es)?)"),
+    ("SD", r"(?:-?sd|standard deviations?)"),
     ("segments", r"(?:aha[- ])?(?:segments?|segmente?n?|segmentos?)"),
     ("m", r"(?:m|meters?|metres?|metros?)"),
     ("ratio", r":1"),

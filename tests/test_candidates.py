@@ -11,9 +11,25 @@ from extractor.errors import SchemaError
 from extractor.report import Report
 from schemas.fields import Measure
 
-_EF = ("EF", "ejection fraction", "Ejektionsfraktion", "FE", "fracción de eyección")
-_EDV = ("EDV", "end-diastolic volume", "enddiastolisches Volumen", "VTD", "volumen telediastólico")
-_ESV = ("ESV", "end-systolic volume", "endsystolisches Volumen", "VTS", "volumen telesistólico")
+_EF = ("EF", "ejection fraction", "Ejektionsfraktion", "FE", "fracción de eyección", "fraction")
+_EDV = (
+    "EDV",
+    "in diastole",
+    "at end-diastole",
+    "end-diastolic volume",
+    "enddiastolisches Volumen",
+    "VTD",
+    "volumen telediastólico",
+)
+_ESV = (
+    "ESV",
+    "in systole",
+    "at end-systole",
+    "end-systolic volume",
+    "endsystolisches Volumen",
+    "VTS",
+    "volumen telesistólico",
+)
 WANTED = {
     "lvef": Wanted(
         Measure("%", 3, 90),
@@ -24,17 +40,18 @@ WANTED = {
         ("RVEF", "RV-EF", "EF RV", "right ventricular ejection fraction", "rechtsventrikuläre Ejektionsfraktion", "FEVD", *_EF),
     ),
     "lvedv": Wanted(Measure("mL", 20, 700), ("LVEDV", "VTDVI", *_EDV)),
-    "lvedvi": Wanted(Measure("mL/m2", 15, 350), ("LVEDVi", "LVEDV", "VTDVI", "EDV index", *_EDV)),
+    "lvedvi": Wanted(Measure("mL/m2", 15, 350), ("LVEDVi", "LVEDV", "VTDVI", "EDV index", "LVEDV index", *_EDV)),
+    "lvesvi": Wanted(Measure("mL/m2", 5, 300), ("LVESVi", "LVESV", *_ESV)),
     "lvesv": Wanted(Measure("mL", 5, 600), ("LVESV", "VTSVI", *_ESV)),
     "rvedv": Wanted(Measure("mL", 20, 800), ("RVEDV", "VTDVD", *_EDV)),
     "rvesv": Wanted(Measure("mL", 5, 700), ("RVESV", "VTSVD", *_ESV)),
     "lv_mass_index": Wanted(Measure("g/m2", 15, 350), ("LV mass", "LV mass index", "myocardial mass", "Myokardmasse", "masa")),
-    "wall": Wanted(Measure("mm", 2, 50), ("wall thickness", "septal thickness", "septum", "Wanddicke", "grosor")),
+    "wall": Wanted(Measure("mm", 2, 50), ("wall thickness", "septal thickness", "septum", "wall", "walls", "thickened", "hypertrophy", "Wanddicke", "Wandverdickung", "grosor")),
     "native_t1": Wanted(Measure("ms", 500, 1800), ("native T1", "T1", "T1 nativ", "T1 nativo")),
     "t2": Wanted(Measure("ms", 25, 120), ("T2", "T2-Zeit")),
     "t2_star": Wanted(Measure("ms", 1, 80), ("T2*",)),
     "ecv": Wanted(Measure("%", 10, 80), ("ECV", "EZV", "VEC")),
-    "lge_extent": Wanted(Measure("%", 0, 100), ("LGE", "of LV mass", "late gadolinium enhancement", "realce tardío")),
+    "lge_extent": Wanted(Measure("%", 0, 100), ("LGE", "of LV mass", "% LV mass", "der Masse", "d. Masse", "late gadolinium enhancement", "realce tardío")),
     "nc_c": Wanted(Measure("ratio", 0, 10), ("NC/C", "NC/C ratio")),
 }  # fmt: skip
 
@@ -110,7 +127,18 @@ def options(text: str) -> dict[str, list[float]]:
         ("LVEF 140 %", {}),
         # normal limits, doses, ages and field strengths
         ("3T. A 54-year-old. 15 ml Gadovist. LVEF 55 % (57-77 %).", {"lvef": [55]}),
+        ("LGE subendocardial, < 50 %. LGE 30 % of wall depth, 25-50 % transmural, 8 % of LV mass", {"lge_extent": [8]}),
+        ("LGE subendocardial, > 25 % of LV mass", {"lge_extent": [25]}),
         # named by what nobody asks for
+        ("The pericardium was clearly thickened (7 mm), septum 9 mm", {"wall": [9]}),
+        ("RV: dilated. Free wall 8 mm. LV: walls 12 mm", {"wall": [12]}),
+        ("RV hypertrophy of 7 mm", {}),
+        ("Mitral regurgitation, fraction 42 %. LVEF 61 %", {"lvef": [61]}),
+        ("LVEDV 133, LVESV 51, stroke volume 82", {"lvedv": [133], "lvesv": [51]}),
+        ("RF 44, RVol 70. EF 55", {"lvef": [55]}),
+        # numbers of a list, "none", a threshold
+        ("4 Edema: no\n5 LGE: no\n6 Clot: no\nLVEF 60 %", {"lvef": [60]}),
+        ("(3) LGE: absent\n3.2 LGE: absent\nLGE 0. LGE threshold 5 SD. LVEF 60 %", {"lvef": [60]}),
         ("LVEDV 180 ml, SV 85 ml, pericardial effusion 6 mm", {"lvedv": [180]}),
     ],
 )  # fmt: skip
@@ -188,6 +216,31 @@ def test_an_earlier_study_alone_stays_an_option() -> None:
     assert options("LVEF 38 % previously.")["lvef"] == [38]
 
 
+def test_two_columns_of_names_and_values() -> None:
+    table = "LV EDV   104 mL {86-178}      LV mass   62 g/m2 {56-96}\nLV ESV   40 mL {22-66}       LV EF     61% {57-81}"
+    assert options(table) == {"lvedv": [104], "lv_mass_index": [62], "lvesv": [40], "lvef": [61]}
+
+
+def test_a_row_without_a_name_goes_on_from_the_row_above() -> None:
+    table = """
+        EDV         ESV         EF
+RV   240 ml      150 ml      38 %
+     120 ml/m2   75 ml/m2
+LV   170 ml      80 ml       53 %
+     85 ml/m2    40 ml/m2
+"""
+    found = options(table)
+    assert (found["lvedvi"], found["lvesvi"]) == ([85], [40])
+    assert (found["rvedv"], found["rvesv"], found["rvef"]) == ([240], [150], [38])
+
+
+def test_the_sign_that_ends_a_row_begins_no_term_of_the_next() -> None:
+    wanted = WANTED | {"lge_extent": Wanted(Measure("%", 0, 100), ("% LV mass",))}
+    table = "            Current    Previous\nLVEF        35 %       44 %\nLV mass     80 g/m2    90 g/m2\n"
+    found = candidates(Report.parse(table), wanted)
+    assert [quantity.value for quantity in found["lv_mass_index"]] == [80]
+
+
 def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
     table = "VOLUMES     Current    Previous\nLVEF        45 %       38 %\n\nRVEF        50 %       44 %\n"
     assert options(table) == {"lvef": [45], "rvef": [50]}
@@ -201,6 +254,32 @@ def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
         ("Ventrículo izquierdo dilatado (VolD 128 ml/m²).", "lvedvi", 128),
         ("LVEF 62 %. In the short axis stack the right ventricle gives 55 %.", "rvef", 55),
         ("Mitral regurgitation, RF 58 %. LV dilated at 141 ml/m2.", "lvedvi", 141),
+        ("Der rechte Ventrickel fasst 140 ml/m².", "lvedvi", None),
+        ("- massa VS 140 g/m²", "lv_mass_index", 140),
+        ("VD: FE 50 %.\nVS: FE 61 %.", "lvef", 61),
+        ("VD: FE 50 %.\nEF 61 % vs 58 %.", "lvef", None),
+        ("RIGHT HEART\nRV wall thin and akinetic. Volume 122 ml.", "rvedv", 122),
+        ("RV-seitig fleckiges LGE und EF 52 %.", "lvef", 52),
+        # a volume and its index in one row
+        ("EDV / Index: 138 ml / 70 ml/m²", "lvedv", 138),
+        ("EDV / Index: 138 ml / 70 ml/m²", "lvedvi", 70),
+        # terms behind their numbers
+        ("LV 182 ml (92 ml/m2) at end-diastole and 104 ml at end-systole.", "lvesv", 104),
+        ("LV: 183 ml / 103 ml/m2 at end-diastole, 108 ml / 61 ml/m2 at end-systole", "lvesv", 108),
+        ("LV: 183 ml / 103 ml/m2 at end-diastole, 108 ml / 61 ml/m2 at end-systole", "lvesvi", 61),
+        ("LV 188 ml in diastole [106-214] and 71 ml in systole [26-82].", "lvesv", 71),
+        ("LV 196 ml in diastole, 114 in systole, EF 42.", "lvesv", 114),
+        ("EDV 155 ml, with a 22 % reduced ejection fraction.", "lvef", 22),
+        ("Eine 14-mm-Wandverdickung ringsum.", "wall", 14),
+        ("Patchy septal brightness, around 16 % LV mass.", "lge_extent", 16),
+        ("Kleine Anreicherung, ca. 11 % d. Masse.", "lge_extent", 11),
+        ("EF 60 % LV mass 80 g/m2", "lv_mass_index", 80),
+        ("LV EF 62/57 % (L/R)", "rvef", 57),
+        # abbreviations
+        ("LV konz. verd. septum hypertr. 15 mm", "wall", 15),
+        # a sentence that goes on from the one before
+        ("Last year the EF was 43 %. Now 52 %, so better.", "lvef", 52),
+        ("Native T1? Short. 847 ms.", "native_t1", 847),
         # dotted lines, questions and answers
         ("LVEF .................. 48 %", "lvef", 48),
         ("Septum?\nMaximal 14 mm", "wall", 14),
@@ -221,6 +300,7 @@ def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
         # units in words
         ("EF 57 porciento", "lvef", 57),
         ("septum 12 milimeter", "wall", 12),
+        ("LVEDV 81 mL per meter squared", "lvedvi", 81),
         # "normal" is what a finding is, no word for a reference
         ("LV normal: 90 ml/m2", "lvedvi", 90),
         ("LV size | normal\nLVEF | 48 %", "lvef", 48),

@@ -355,3 +355,25 @@ def test_the_model_is_asked_of_the_disease_of_an_example(row: dict[str, str]) ->
 @pytest.mark.parametrize("label", Segment)
 def test_a_segments_own_name_opens_it(label: Segment) -> None:
     assert label in placed(f"LGE: {label.replace('_', ' ')}.")
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("LV: volumen telediastólico 198 ml, fracción 41 %.", "lvef", 41),
+        ("The LV gave an ejecton fraction of 63 %.", "lvef", 63),
+        ("Function of LV 62 %.", "lvef", 62),
+        ("Die linke Kammer wirft 64 % aus.", "lvef", 64),
+        ("The RV empties to 70 ml.", "rvesv", 70),
+        ("Bei einem enddiastolischen Volumen von 205 ml (110 ml/m²).", "lvedvi", 110),
+        ("LVEF 59 % with volumes of 146 and 60 ml.", "lvesv", 60),
+        ("Vielleicht 3 Prozent der Masse.", "lge_extent", 3),
+        ("Bandes apicales, 31 % de la masse.", "lge_extent", 31),
+        ("Inferior basal, 5% masa.", "lge_extent", 5),
+        ("Patchy mid-wall signal, 16% LV mass.", "lge_extent", 16),
+    ],
+)
+def test_the_terms_find_a_measurement(text: str, field: str, value: float) -> None:
+    plan = bind(form("cmr-report@1"), Report.parse(text), terms("cmr-report@1"))
+    question = next(q for q in plan.questions if q.path == f"measurements.{field}")
+    assert value in [option.value["value"] for option in question.options if isinstance(option.value, dict)]

@@ -58,6 +58,8 @@ def test_numbers_are_spans_of_the_text_in_order(text: str) -> None:
         ("LVEDVi 98 ml/m^2", ("98 ml/m^2", 98, "mL/m2")),
         ("LVEDVi 98 ml/qm", ("98 ml/qm", 98, "mL/m2")),
         ("LVEDVi 98 ml/m.", ("98 ml/m", 98, "mL/m2")),
+        ("LVEDVi 98 ml per square metre", ("98 ml per square metre", 98, "mL/m2")),
+        ("LGE above 5 SD", ("5 SD", 5, "SD")),
         ("mass 73 gr/m2", ("73 gr/m2", 73, "g/m2")),
         ("LVEDV 143cc", ("143cc", 143, "mL")),
         ("LVEDV 143 cm3", ("143 cm3", 143, "mL")),
@@ -141,6 +143,8 @@ def test_both_bounds_of_a_measured_range_are_numbers() -> None:
         "LVEF | 52 | % | 57-77",
         "LVEF 52 % 57-77",
         "Parameter | Wert | Normwert\nLVEF | 52 % | 57",
+        "LVEF 52% {57-77}",
+        "52 ml/m2 at end diastole (57 to 77)",
     ],
 )
 def test_normal_ranges_are_no_measurements(text: str) -> None:
@@ -157,6 +161,7 @@ def test_normal_ranges_are_no_measurements(text: str) -> None:
         ("LV normal, EF 58 %", 58),
         ("(normal, EF 58 %)", 58),
         ("LVEF (40-45 %)", 40),
+        ("septum 12 mm, lateral wall (7-9)", 7),
     ],
 )
 def test_a_measurement_near_the_word_normal_stays_one(text: str, value: float) -> None:
@@ -182,6 +187,12 @@ def test_a_measurement_near_the_word_normal_stays_one(text: str, value: float) -
         ("Fig. 2", "2", "label"),
         ("ID 48151623", "48151623", "label"),
         ("1. Normal LV", "1", "label"),
+        ("(4) LGE: none", "4", "label"),
+        ("4.2 LGE: none", "4.2", "label"),
+        ("LVEF 60 %\n07 LGE none", "07", "label"),
+        ("LGE 0, no clot", "0", "label"),
+        ("subendocardial scar, <50 %", "<50 %", "label"),
+        ("Narbe, etwa 60 % der Wanddicke", "60 %", "label"),
         ("T2 52 ± 3 ms", "3 ms", "spread"),
     ],
 )

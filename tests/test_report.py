@@ -101,6 +101,7 @@ def test_no_number_is_cut_by_a_sentence(text: str) -> None:
         "Voraufnahme vom 5. März 2019 nicht vorhanden.",
         "Remitido por la Dra. Gil, aprox. 35 % de la pared, grosor máx. 14 mm.",
         "Resistance is raised (3.1 U. Wood).",
+        "Spätanreicherung etwa 12 % d. Masse, RV ngr. (EDVI 74), LV konz. verd. bis 16 mm.",
     ],
 )
 def test_stops_that_end_nothing(sentence: str) -> None:
@@ -114,6 +115,8 @@ def test_stops_that_end_nothing(sentence: str) -> None:
         ("Kein Ödem.Perikard zart.", ["Kein Ödem.", "Perikard zart."]),
         ("T2 49 ms. ECV 30 %. Scan time 42 min. LGE absent.", ["T2 49 ms.", "ECV 30 %.", "Scan time 42 min.", "LGE absent."]),
         ("1. Normal LV. 2. No LGE.", ["1. Normal LV.", "2. No LGE."]),
+        ("(A) Walls thick. (B) No LGE.", ["(A) Walls thick.", "(B) No LGE."]),
+        ("D. RV normal.", ["D. RV normal."]),
         ("LEFT VENTRICLE:\nEF 55 %\n\nRIGHT VENTRICLE: EF 50 %", ["LEFT VENTRICLE:", "EF 55 %", "RIGHT VENTRICLE: EF 50 %"]),
         ("- LVEF 55 %\n- kein LGE\r\n• Ödem fraglich", ["- LVEF 55 %", "- kein LGE", "• Ödem fraglich"]),
         ("LVEDV\t143\tml\nLVESV\t60\tml", ["LVEDV\t143\tml", "LVESV\t60\tml"]),

@@ -32,7 +32,7 @@ def main() -> None:
 @click.option("--reports", default=8, show_default=True, help="Reports a step.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
-    "--alone", default=0.3, show_default=True, help="How often a step asks for nothing but the diagnosis."
+    "--alone", default=0.5, show_default=True, help="How often a step asks for nothing but the diagnosis."
 )
 @click.option(
     "--from",

@@ -70,7 +70,7 @@ def varied(
     dice: random.Random,
     held_out: Sequence[str] = (),
     shares: Sequence[float] = AT_FIRST,
-    alone: float = 0.3,
+    alone: float = 0.5,
 ) -> Asking:
     """Ask as reading does, by the schema's own names alone, or in other words and another order: `shares` of the `WAYS`.
 

@@ -91,7 +91,7 @@ def _row(  # noqa: PLR0913
         yield Row(report, own, tuple(chances.values()), 0, int(set(field.value) != set(gold)))
     elif own and list(chances) == [option.label for option in options]:
         values = [option.value for option in options]
-        labels = tuple(chances) if own != "quantity" and shift else ()
+        labels = tuple(chances) if own == "finding" and shift else ()
         taken, right = values.index(field.value), _first(values, gold)
         yield Row(report, own, tuple(chances.values()), taken, right, leaf.path, labels)
 

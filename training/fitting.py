@@ -91,14 +91,14 @@ def fit(rows: Sequence[Row], error: float = ERROR) -> dict[Kind, Fit]:
 
 
 def shifts(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return, by category and label, what to add to the log-probabilities so that the right labels are likeliest.
+    """Return, by finding and label, what to add to the log-probabilities so that the right labels are likeliest.
 
     A small model favours a label whatever the report says (Zhao et al. 2021, arXiv 2102.09690). This is the vector
-    scaling of Guo et al. 2017, section 4.2, with slope 1: a shift a label, shared by all fields with the same labels, and
-    each field's own difference from it, which a normal prior of variance 1/2 keeps small.
+    scaling of Guo et al. 2017, section 4.2, with slope 1: a shift a label, shared by all findings with the same labels, and
+    each finding's own difference from it, which a normal prior of variance 1/2 keeps small.
     """
     found: dict[str, dict[str, float]] = {}
-    for labels in dict.fromkeys(row.labels for row in rows if row.labels):
+    for labels in dict.fromkeys(row.labels for row in rows if row.kind == "finding" and row.labels):
         own = [row for row in rows if row.labels == labels and row.right is not None]
         paths = list(dict.fromkeys(row.path for row in own))
         logs = np.log(np.maximum([row.probabilities for row in own], _FLOOR))

@@ -39,11 +39,11 @@ class Settings:
     first: int = 0
     steps: int = 104
     reports: int = 8
-    questions: int = 24
+    questions: int = 16
     rate: float = 3e-4
     warmup: int = 8
     seed: int = 1
-    alone: float = 0.3
+    alone: float = 0.5
     held_out: tuple[str, ...] = ()
     data: str = ""
     start: str = ""
