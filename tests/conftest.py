@@ -16,6 +16,7 @@ from extractor.engine.base import Chat
 from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor
 from extractor.store import locate
+from tests.servers import VllmServer
 
 CHATML = Chat(
     "<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n"
@@ -82,3 +83,21 @@ def api_url(tiny_extractor: Extractor) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture(scope="module")
+def vllm_servers(
+    tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[VllmServer, VllmServer]]:
+    """Two vLLM API servers. A test that kills one starts it again, or is the last that needs it."""
+    folder = tmp_path_factory.mktemp("servers")
+    servers = (VllmServer(tiny_model_dir, folder / "0.log"), VllmServer(tiny_model_dir, folder / "1.log"))
+    try:
+        for server in servers:
+            server.start()
+        for server in servers:
+            server.wait()
+        yield servers
+    finally:
+        for server in servers:
+            server.kill()

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.servers import until
 
 REPORT = "Left ventricle dilated, LVEDV 246 mL, LVEF 31 %. No oedema. Mid-wall septal LGE. RVEF 48 %."
 NO_ENGINE = ["--url", "http://127.0.0.1:9"]
@@ -31,13 +33,6 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield server, address
         finally:
             server.kill()
-
-
-def until(true: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def answers(address: str) -> bool:
