@@ -65,6 +65,10 @@ class Gold(Schema):
     conditions: dict[str, Condition] | None = Field(
         None, description="diseases the report names; null: unlabelled"
     )
+    own: dict[str, Any] | None = Field(
+        None,
+        description="by path of the schema that set.json names, instead of all the rest: a label, a list of labels, or a number in the field's unit",
+    )
 
 
 class Case(Schema):
@@ -96,9 +100,12 @@ class Case(Schema):
     def values(self) -> dict[str, Any]:
         """Gold by dotted path of cmr-report@2 and of cmr-diagnosis@3's `conditions`, `not_stated` included.
 
-        A measurement is a number in the field's unit. Parts that nobody labelled are left out.
+        A measurement is a number in the field's unit. Parts that nobody labelled are left out. In a set of a schema
+        of its own, by that schema's paths.
         """
         gold = self.gold
+        if gold.own is not None:
+            return dict(gold.own)
         found: dict[str, Any] = {}
         if gold.diagnosis is not None:
             found["diagnosis"] = gold.diagnosis.value

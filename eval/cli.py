@@ -156,7 +156,11 @@ def _plain_baselines(names: Sequence[str], ref: str, out: Path, messages: TextIO
         except NotFoundError:
             click.echo(f"There is no set {TRAIN} to learn from: no majority class, no TF-IDF.", file=messages)
         else:
-            yield from (kind(ref, train) for kind in learned)
+            if train.labelled_for(ref):
+                yield from (kind(ref, train) for kind in learned)
+            else:
+                said = f"{TRAIN} is not labelled for {ref}: no majority class, no TF-IDF."
+                click.echo(said, file=messages)
     if "keywords" in names:
         yield Keywords(ref)
 
@@ -259,6 +263,11 @@ def compare(runs: tuple[Path, ...], out: Path) -> None:
 @click.option(
     "--language", default="other", show_default=True, help="The reports' language, where no column says it."
 )
+@click.option(
+    "--schema",
+    metavar="NAME[@V]",
+    help="A schema of your own that they are labelled for; else fields are those of cmr-report.",
+)
 @_OUT
 def import_(  # noqa: PLR0913  one parameter an option
     *,
@@ -268,6 +277,7 @@ def import_(  # noqa: PLR0913  one parameter an option
     labels: dict[str, str],
     where: dict[str, str],
     language: str,
+    schema: str | None,
     out: Path,
 ) -> None:
     """Make a set of your own reports from FILE: CSV, XLSX or JSON lines.
@@ -276,11 +286,13 @@ def import_(  # noqa: PLR0913  one parameter an option
     python -m eval import ours.csv --name ours --map text=Report --map diagnosis=Diagnosis --label HOCM=hcm
     python -m eval --sets ours
     """
-    from eval.importer import Mapped, import_table
+    from eval.importer import SET_SCHEMA, Mapped, import_table
+    from extractor.pipeline import find_schema
 
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise click.BadParameter("use letters, digits, - and _ only", param_hint="--name")
-    made = import_table(file, name, Mapped(columns, labels, where, language), out / "sets")
+    mapped = Mapped(columns, labels, where, language, find_schema(schema).ref if schema else SET_SCHEMA)
+    made = import_table(file, name, mapped, out / "sets")
     click.echo(f"{made.folder}: {made.kept} reports, gold for {', '.join(made.labelled)}.")
     if made.unwanted or made.ambiguous:
         click.echo(f"Left out: {made.unwanted} by --where, {made.ambiguous} without exactly one diagnosis.")

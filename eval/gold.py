@@ -14,18 +14,20 @@ from extractor.errors import InputError, NotFoundError
 from extractor.form import Form, Leaf, Members
 from extractor.pipeline import find_schema
 from extractor.prompt import PromptBook
-from schemas import registry
-from schemas.migrate import Way, ways
+from schemas.migrate import MigrationError, Way, ways
 
 
 @dataclass(frozen=True)
 class AnnotatedSet:
-    """A set that was read: `labelled` are the paths its gold speaks of, where it does not speak of all."""
+    """A set that was read: `labelled` are the paths its gold speaks of, where it does not speak of all, and `schema`
+    is what it is labelled for, where that is none of the package's.
+    """
 
     name: str
     folder: Path
     cases: tuple[Case, ...]
     labelled: frozenset[str] | None = None
+    schema: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -39,12 +41,21 @@ class AnnotatedSet:
         """Gold by dotted path under the schema `ref`; a field that nobody labelled is left out.
 
         Raises:
-            InputError: the set holds a label that the schema does not have.
+            InputError: the set holds a label that the schema does not have, or is labelled for another.
+            NotFoundError: the schema that it is labelled for is not known.
         """
         values = case.values()
         if self.labelled is not None:
             values = {path: value for path, value in values.items() if path in self.labelled}
-        return under(values, ref)
+        return under(values, ref, self.schema)
+
+    def labelled_for(self, ref: str) -> bool:
+        """Whether gold can be had under the schema `ref`."""
+        try:
+            golds = [self.gold(case, ref) for case in self.cases]
+        except InputError:
+            return False
+        return any(golds)
 
 
 def load(name: str, out: Path) -> AnnotatedSet:
@@ -71,10 +82,9 @@ def load(name: str, out: Path) -> AnnotatedSet:
     except ValueError as error:
         raise InputError(str(error), code="set_invalid", field="--sets") from None
     about = folder / "set.json"
-    labelled = json.loads(about.read_text("utf-8"))["labelled"] if about.is_file() else None
-    return AnnotatedSet(
-        folder.resolve().name, folder, tuple(cases), None if labelled is None else frozenset(labelled)
-    )
+    said = json.loads(about.read_text("utf-8")) if about.is_file() else {}
+    labelled = frozenset(said["labelled"]) if said else None
+    return AnnotatedSet(folder.resolve().name, folder, tuple(cases), labelled, said.get("schema"))
 
 
 def book(ref: str) -> PromptBook:
@@ -88,8 +98,8 @@ def form(ref: str) -> Form:
     return compile_form(find_schema(ref).model)
 
 
-def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
-    """Carry gold, by path of the newest versions, down to the schema `ref`, as a result would be migrated.
+def under(values: Mapping[str, Any], ref: str, source: str | None = None) -> dict[str, Any]:
+    """Carry gold, by path of the newest versions or of `source`, to the schema `ref`, as a result would be migrated.
 
     Gold may be partial, which a result is not: so this follows the migrations field by field.
     """
@@ -99,7 +109,7 @@ def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
         now["primary"] = now["diagnosis"]  # its name in cmr-diagnosis@3
     kept = {
         path: _along(way, now[way.path])
-        for path, way in ways(registry.get(target.name), target).items()
+        for path, way in _ways(source or target.name, ref).items()
         if way.path in now and (isinstance(now[way.path], list) or now[way.path] not in way.refused)
     }
     for leaf in form(ref).leaves():
@@ -111,6 +121,19 @@ def under(values: Mapping[str, Any], ref: str) -> dict[str, Any]:
                 fix="Score it under the schema it was labelled for: --schema",
             )
     return kept
+
+
+@cache
+def _ways(source: str, ref: str) -> dict[str, Way]:
+    try:
+        return ways(find_schema(source), find_schema(ref))
+    except MigrationError as error:
+        raise InputError(
+            f"The set is labelled for {source}, which does not lead to {ref}: {error.reason}.",
+            code="set_other_schema",
+            field="--schema",
+            fix=f"Score it under the schema it was labelled for: --schema {source}",
+        ) from None
 
 
 def _along(way: Way, value: Any) -> Any:

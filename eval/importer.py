@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from eval.cases import MEASURES, Case
+from eval.cases import Case
 from eval.gold import form
 from eval.sheets import Row, read
 from extractor.errors import InputError
@@ -24,16 +24,25 @@ from schemas.fields import NOT_STATED
 
 ABOUT = ("id", "case_id", "language", "style", "variant", "text")
 SET_SCHEMA = "cmr-report@2"
+"""Whose fields the format of a set has; a set of any other schema has `own` gold."""
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """How a table is read: columns by field, labels by theirs, the rows wanted, and what stands for a missing column."""
+    """How a table is read: columns by field, labels by theirs, the rows wanted, what stands for a missing column, and whose
+    fields they are.
+    """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
     language: str = "other"
+    schema: str = SET_SCHEMA
+
+    @property
+    def fields(self) -> dict[str, Leaf | Members]:
+        """The fields that a column can hold gold for."""
+        return {leaf.path: leaf for leaf in form(self.schema).leaves()}
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,6 @@ class Imported:
     unwanted: int
     ambiguous: int
     labelled: tuple[str, ...]
-
-
-def fields() -> dict[str, Leaf | Members]:
-    """The fields that a column can hold gold for."""
-    return {leaf.path: leaf for leaf in form(SET_SCHEMA).leaves()}
 
 
 def import_table(path: Path, name: str, mapped: Mapped, root: Path) -> Imported:
@@ -84,12 +88,13 @@ def import_table(path: Path, name: str, mapped: Mapped, root: Path) -> Imported:
         raise InputError(
             f"{path.name} has no row to keep.", code="import_empty", fix="Check --where and --map."
         )
-    labelled = tuple(field for field in columns if field in fields())
+    labelled = tuple(field for field in columns if field in mapped.fields)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(case, ensure_ascii=False) + "\n" for case in cases]
     (folder / "reports.jsonl").write_text("".join(lines), "utf-8")
-    (folder / "set.json").write_text(json.dumps({"labelled": labelled}, indent=1) + "\n", "utf-8")
+    about = {"labelled": labelled} | ({} if mapped.schema == SET_SCHEMA else {"schema": mapped.schema})
+    (folder / "set.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     return Imported(folder, len(cases), len(rows) - len(wanted), ambiguous, labelled)
 
 
@@ -104,10 +109,10 @@ class WrongCell(Exception):  # noqa: N818  it reads as what it is
 
 def _columns(rows: Sequence[Row], mapped: Mapped, path: Path) -> dict[str, str]:
     there = list(dict.fromkeys(name for row in rows for name in row))
-    known = {*ABOUT, *fields()}
+    known = {*ABOUT, *mapped.fields}
     for target, column in mapped.columns.items():
         if target not in known:
-            fix = f"Fields: {', '.join([*ABOUT, *fields()])}."
+            fix = f"Fields: {', '.join([*ABOUT, *mapped.fields])}."
             raise InputError(f"There is no field {target}.", code="import_field", field="--map", fix=fix)
         if column not in there:
             fix = f"Columns: {', '.join(there)}."
@@ -121,7 +126,7 @@ def _columns(rows: Sequence[Row], mapped: Mapped, path: Path) -> dict[str, str]:
                 f"{path.name} has no column {column}.", code="import_column", field="--where", fix=fix
             )
     columns = {name: name for name in there if name in known} | dict(mapped.columns)
-    if "text" not in columns or not set(columns) & set(fields()):
+    if "text" not in columns or not set(columns) & set(mapped.fields):
         raise InputError(
             "A set needs a text and at least one labelled field.",
             code="import_column",
@@ -136,24 +141,18 @@ def _wanted(row: Row, where: Mapping[str, str]) -> bool:
 
 
 def _case(row: Row, columns: Mapping[str, str], mapped: Mapped, number: int) -> dict[str, Any] | None:
-    """One line of a set; None where the diagnosis has more than one label, as scoring needs one."""
-    gold: dict[str, Any] = {"findings": None, "measurements": None, "previous": None}
+    """One line of a set; None where a category has more than one label, as scoring needs one."""
+    values: dict[str, Any] = {}
+    fields = mapped.fields
     for path, column in columns.items():
-        if path not in fields():
+        if path not in fields:
             continue
         cell = row.get(column)
-        if path == "diagnosis" and isinstance(cell, list):
+        if isinstance(cell, list) and isinstance(fields[path], Leaf):
             if len(cell) != 1:
                 return None
             (cell,) = cell
-        value = cell_value(fields()[path], cell, column, mapped.labels)
-        part, _, name = path.rpartition(".")
-        if part:
-            gold[part] = gold[part] or {}
-            if value not in (NOT_STATED, []):
-                gold[part][name] = value
-        elif value != NOT_STATED:
-            gold[path] = value
+        values[path] = cell_value(fields[path], cell, column, mapped.labels)
     about = {name: row.get(columns[name]) for name in ABOUT if name in columns}
     case = {
         "id": str(about.get("id") or number),
@@ -162,7 +161,7 @@ def _case(row: Row, columns: Mapping[str, str], mapped: Mapped, number: int) -> 
         "style": about.get("style") or "unknown",
         "variant": about.get("variant") or "unknown",
         "text": about.get("text"),
-        "gold": gold,
+        "gold": _gold(values) if mapped.schema == SET_SCHEMA else {"own": _own(values, fields)},
     }
     try:
         Case.model_validate_json(json.dumps(case))
@@ -173,6 +172,31 @@ def _case(row: Row, columns: Mapping[str, str], mapped: Mapped, number: int) -> 
     return case
 
 
+def _gold(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nest values as a set's format has them; what is not stated is left out."""
+    gold: dict[str, Any] = {"findings": None, "measurements": None, "previous": None}
+    for path, value in values.items():
+        part, _, name = path.rpartition(".")
+        if part:
+            gold[part] = gold[part] or {}
+            if value not in (NOT_STATED, []):
+                gold[part][name] = value
+        elif value != NOT_STATED:
+            gold[path] = value
+    return gold
+
+
+def _own(values: Mapping[str, Any], fields: Mapping[str, Leaf | Members]) -> dict[str, Any]:
+    """Leave out what nobody labelled: an empty cell of a category that cannot be `not_stated`."""
+    return {
+        path: value
+        for path, value in values.items()
+        for leaf in [fields[path]]
+        if value != NOT_STATED
+        or (isinstance(leaf, Leaf) and (leaf.measure or any(o.label == value for o in leaf.options)))
+    }
+
+
 def cell_value(leaf: Leaf | Members, cell: Any, column: str, labels: Mapping[str, str]) -> Any:
     """Read a cell as a label, a list of labels or a number in the field's unit; raises `WrongCell`."""
     if isinstance(leaf, Members):
@@ -181,7 +205,7 @@ def cell_value(leaf: Leaf | Members, cell: Any, column: str, labels: Mapping[str
         return [_label(item, allowed, column, labels) for item in items if str(item).strip()]
     if cell is None or str(cell).strip() == "":
         return NOT_STATED
-    if leaf.path in MEASURES:
+    if leaf.measure:
         return _number(cell, column)
     return _label(cell, {option.label for option in leaf.options}, column, labels)
 

@@ -15,6 +15,7 @@ import eval.cli
 from eval.cases import read
 from eval.gold import load
 from eval.sheets import read as read_table
+from schemas import registry
 
 CANARY = "Xylocanary"
 ROWS = [
@@ -93,6 +94,34 @@ def test_a_table_becomes_a_set_that_is_scored(tmp_path, name, write):
     (result,) = json.loads((out / "report/results.json").read_text())["sets"][0]["runs"]
     assert list(result["fields"]) == ["diagnosis", "findings.lge", "measurements.lvef"]
     assert result["diagnosis"]["accuracy"]["n"] == 2
+
+
+def test_a_table_with_a_schema_of_its_own_is_scored_under_it_and_its_older_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_added", [])
+    site, out = Path(__file__).parents[1] / "examples" / "site", tmp_path / "out"
+    rows = [
+        {"id": 1, "text": "Danon disease. HCM excluded. LVEF 31 %.", "diagnosis": "Danon"},
+        {"id": 2, "text": "Hypertrophic cardiomyopathy.", "diagnosis": "hcm"},
+        {"id": 3, "text": "Nobody said.", "diagnosis": ""},
+    ]
+    file = write_csv(tmp_path / "a.csv", rows)
+    made = run("--schemas", site, "import", file, "--name", "own", "--schema", "site-diagnosis", "--out", out)
+    assert made.exit_code == 0, made.stderr
+    own_set = load("own", out)
+    gold = {
+        ref: [own_set.gold(case, ref) for case in own_set.cases]
+        for ref in ("site-diagnosis@1", "cmr-diagnosis@2")
+    }
+    assert gold["site-diagnosis@1"] == [{"diagnosis": "danon"}, {"diagnosis": "hcm"}, {}]
+    assert gold["cmr-diagnosis@2"] == [{"diagnosis": "other"}, {"diagnosis": "hcm"}, {}]
+    scored = run("--no-model", "--sets", "own", "--schema", "site-diagnosis", "--out", out)
+    assert scored.exit_code == 0, scored.stderr
+    assert "cmr-train is not labelled for site-diagnosis@1: no majority class, no TF-IDF." in scored.stderr
+    (result,) = json.loads((out / "report/results.json").read_text())["sets"][0]["runs"]
+    assert result["diagnosis"]["accuracy"]["n"] == 2
+    refused = run("--no-model", "--baselines", "keywords", "--sets", "own", "--out", out)
+    assert refused.exit_code == 1
+    assert "labelled for site-diagnosis@1, which does not lead to cmr-report@1" in refused.stderr
 
 
 def test_rows_of_several_diagnoses_are_left_out_and_counted(tmp_path):
@@ -192,8 +221,10 @@ def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
 
 def test_the_commands_of_the_page_on_evaluation(tmp_path, monkeypatch):
     """Its table is imported as it says and scored; every other command is one that the command line knows."""
-    page = (Path(__file__).parents[1] / "docs/evaluation.md").read_text("utf-8")
+    root = Path(__file__).parents[1]
+    page = (root / "docs/evaluation.md").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(root / "examples")
     (table,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
     Path("ours.csv").write_text(table, "utf-8")
     commands = [
@@ -203,6 +234,7 @@ def test_the_commands_of_the_page_on_evaluation(tmp_path, monkeypatch):
     assert run(*commands[0]).exit_code == 0
     assert run("--no-model", "--baselines", "keywords", *commands[1]).exit_code == 0
     for arguments in commands:
+        monkeypatch.setattr(registry, "_added", [])
         assert run(*arguments, "--help").exit_code == 0, arguments
 
 

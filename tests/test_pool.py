@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.looks += 1
-        answers = {
+        answers: dict[str, dict[str, Any]] = {
             "/health": {},
             "/version": {"version": "0.32.0"},
             "/v1/models": {"data": self.server.cards},
