@@ -4,7 +4,7 @@ Nothing here raises, prints or logs what a report says: Ray keeps errors and log
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +25,17 @@ from extractor.terminal import own_terminal
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What every reader is asked. Folders are those of the machine that it runs on; `made_by` is of `code_facts`."""
+    """What every reader is asked. Folders are those of the machine that it runs on; `made_by` is `facts.of_code` here."""
 
     schema: str
     decode: Decode
-    made_by: bytes
+    made_by: Mapping[str, Any]
     output: Path
     probabilities: bool
     model: str | None
     urls: tuple[str, ...]
     places: tuple[str, ...]
     verbose: bool
-
-
-def code_facts(schema: str, decode: Decode) -> bytes:
-    """Return what of this machine's code and data a result depends on, to be compared with another machine's."""
-    return orjson.dumps(facts.of_code(find_schema(schema), decode), option=orjson.OPT_SORT_KEYS)
 
 
 class Reader:
@@ -60,13 +55,14 @@ class Reader:
     def _open(self) -> None:
         asked = self._asked
         site.load(*asked.places)
-        if code_facts(asked.schema, asked.decode) != asked.made_by:
+        schema = find_schema(asked.schema)
+        if facts.of_code(schema, asked.decode) != asked.made_by:
             raise EngineError(
                 "A machine of the cluster has another extractor, schema or prompt than this one.",
                 code="cluster_differs",
                 fix="Install the same on all machines.",
             )
-        self._output = Output(asked.output, find_schema(asked.schema).model, asked.probabilities)
+        self._output = Output(asked.output, schema.model, asked.probabilities)
         self._extractor = open_extractor(asked.model, asked.urls)
 
     def __call__(self, table: Any) -> Any:

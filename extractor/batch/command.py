@@ -14,7 +14,7 @@ from extractor.options import PLACES, engine_options, reading_options, site_sche
 from extractor.terminal import own_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from extractor.batch.actors import Asked
     from extractor.batch.progress import Told
@@ -125,7 +125,8 @@ def batch(  # noqa: PLR0913  one parameter an option
         raise InputError(f"{output.name} exists already.", code="batch_exists", field="OUTPUT", fix=fix)
     vllm_says(verbose=verbose)
     with Journal(path, restart=restart) as journal, own_terminal(verbose=verbose) as (_, err):
-        journal.agree(input=rows.fingerprint(), **facts.of_code(schema, decode), output=written.form)
+        made_by = facts.of_code(schema, decode)
+        journal.agree(input=rows.fingerprint(), **made_by, output=written.form)
         reading = Batch(
             source=rows,
             journal=journal,
@@ -137,7 +138,7 @@ def batch(  # noqa: PLR0913  one parameter an option
         )
         read: Callable[[Told], None] = reading.read
         if ray:
-            asked = _asked(reading, model, urls, verbose=verbose)
+            asked = _asked(reading, made_by, model, urls, verbose=verbose)
             read = partial(cluster.read, reading, asked, ray, actors)
         _read(reading, read, err)
         journal.agree(input=rows.fingerprint())  # it may have changed meanwhile
@@ -154,15 +155,17 @@ def batch(  # noqa: PLR0913  one parameter an option
         sys.exit(1)
 
 
-def _asked(batch: "Batch", model: str | None, urls: tuple[str, ...], *, verbose: bool) -> "Asked":
+def _asked(
+    batch: "Batch", made_by: "Mapping[str, Any]", model: str | None, urls: tuple[str, ...], *, verbose: bool
+) -> "Asked":
     """What the actors of a cluster are asked; they may run in another folder than this process."""
-    from extractor.batch.actors import Asked, code_facts
+    from extractor.batch.actors import Asked
 
     places: tuple[str, ...] = click.get_current_context().meta.get(PLACES, ())
     return Asked(
         schema=batch.schema,
         decode=batch.decode,
-        made_by=code_facts(batch.schema, batch.decode),
+        made_by=made_by,
         output=Path(batch.output.path.name),
         probabilities=batch.output.probabilities,
         model=model and _whole(model),
