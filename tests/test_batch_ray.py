@@ -16,21 +16,12 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
 
 from extractor.batch import cluster
 from extractor.batch.actors import packed, unpacked
 from extractor.batch.desk import Desk
-from extractor.cli import main
-from extractor.pipeline import Job
-from extractor.result import Extraction
-
-CANARY = "Xylocanary"
-SHORT = ["--schema", "cmr-diagnosis@1"]
-
-
-def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, ["batch", *map(str, arguments)], prog_name="extractor")
+from tests.batches import CANARY, SHORT, check_read_as_alone, rows_done, run
+from tests.servers import until
 
 
 def a_jsonl(path: Path, pairs: Sequence[tuple[str, Any]]) -> Path:
@@ -177,11 +168,8 @@ def test_with_an_actor_and_a_run_killed_every_row_is_there_once(
     journal = tmp_path / "out.jsonl.journal"
     options = [*SHORT, "--batch-size", 2, "--model", tiny_model_dir, "--ray", "--actors", 2]
 
-    def done() -> int:
-        return journal.read_bytes().count(b'{"row"') if journal.exists() else 0
-
     first = Running(folder, source, output, *options)
-    first.until(lambda: done() >= 4)
+    first.until(lambda: rows_done(journal) >= 4)
     below = first.below()
     assert listening(below) <= LOOPBACK
     first.process.send_signal(signal.SIGKILL)
@@ -189,17 +177,14 @@ def test_with_an_actor_and_a_run_killed_every_row_is_there_once(
     assert not output.exists()
     # Two agents of Ray's, which never see a report, look for the rest of it for another minute.
     agents = [pid for pid in below if b"Agent" in _file(pid, "cmdline")]
-    end = time.monotonic() + 60
-    while any(alive(pid) for pid in below if pid not in agents):
-        assert time.monotonic() < end, "Ray outlives its run"
-        time.sleep(0.1)
+    until(lambda: not any(alive(pid) for pid in below if pid not in agents))
     kept = [file for file in folder.rglob("*") if file.is_file()]
     assert kept
     assert not [file.name for file in kept if CANARY.encode() in file.read_bytes()]
 
-    before = done()
+    before = rows_done(journal)
     second = Running(folder, source, output, *options)
-    second.until(lambda: done() >= before + 6 and len(second.readers()) == 2)
+    second.until(lambda: rows_done(journal) >= before + 6 and len(second.readers()) == 2)
     killed = second.readers()[0]
     os.kill(killed, signal.SIGKILL)
     said = second.ends()
@@ -209,14 +194,7 @@ def test_with_an_actor_and_a_run_killed_every_row_is_there_once(
     assert CANARY not in said
     assert not journal.exists()
 
-    found = [orjson.loads(each) for each in output.read_bytes().splitlines()]
-    assert [one["id"] for one in found] == [id_ for id_, _ in pairs]
-    alone = tiny_extractor.extract([Job(text, "cmr-diagnosis@1", id=id_) for id_, text in pairs])
-    for one, expected in zip(found, alone, strict=True):
-        if isinstance(expected, Extraction):
-            assert one["data"] == expected.data
-        else:
-            assert one["error"] == expected.problem()
+    check_read_as_alone(output, pairs, tiny_extractor)
 
 
 @pytest.mark.engine
