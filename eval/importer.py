@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Mapped:
     language: str = "other"
     schema: str = SET_SCHEMA
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Leaf | Members]:
         """The fields that a column can hold gold for."""
         return {leaf.path: leaf for leaf in form(self.schema).leaves()}
@@ -187,14 +188,17 @@ def _gold(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own(values: Mapping[str, Any], fields: Mapping[str, Leaf | Members]) -> dict[str, Any]:
-    """Leave out what nobody labelled: an empty cell of a category that cannot be `not_stated`."""
-    return {
-        path: value
-        for path, value in values.items()
-        for leaf in [fields[path]]
-        if value != NOT_STATED
-        or (isinstance(leaf, Leaf) and (leaf.measure or any(o.label == value for o in leaf.options)))
-    }
+    """Gold in the schema's own values. An empty cell of a category that cannot be `not_stated` is left out: nobody
+    labelled it.
+    """
+    gold: dict[str, Any] = {}
+    for path, value in values.items():
+        leaf = fields[path]
+        labels = {option.label: option.value for option in leaf.options} if isinstance(leaf, Leaf) else {}
+        if value == NOT_STATED and value not in labels:
+            continue
+        gold[path] = labels[value] if isinstance(leaf, Leaf) and leaf.kind == "category" else value
+    return gold
 
 
 def cell_value(leaf: Leaf | Members, cell: Any, column: str, labels: Mapping[str, str]) -> Any:

@@ -21,6 +21,7 @@ from extractor.errors import ExtractorError, StoreError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
 from schemas import registry
+from tests.servers import until
 
 CANARY = "Xylocanary"
 SMALL = Settings(max_reports=4, max_body=4096, max_batch=8)
@@ -60,13 +61,6 @@ def serving(
         finally:
             server.should_exit = True
             thread.join()
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 class Watched(Extractor):

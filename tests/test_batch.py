@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
 
 import extractor.pipeline
 from extractor.batch import flat
@@ -22,21 +21,15 @@ from extractor.batch.output import Output
 from extractor.batch.progress import line
 from extractor.batch.rows import Row, open_source
 from extractor.batch.run import Batch, answered
-from extractor.cli import main
 from extractor.errors import EngineError, ExtractorError, InputError, ReportError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction, FieldResult, Provenance, Usage
 from schemas import registry
 from schemas.leaves import leaves, nest
+from tests.batches import CANARY, SHORT, check_read_as_alone, rows_done, run
 
-CANARY = "Xylocanary"
 TEXTS = ["LVEF 62 %, no oedema.\nNo LGE.", 'Dilated LV; "thin" septum.', "Ödem, Spätanreicherung: 3 Segmente"]
 WANTED = [("a", TEXTS[0]), ("b", TEXTS[1]), ("17", TEXTS[2])]
-SHORT = ["--schema", "cmr-diagnosis@1"]
-
-
-def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, ["batch", *map(str, arguments)], prog_name="extractor")
 
 
 def rows(path: Path, text: str | None = None, id_: str | None = None) -> list[Row]:
@@ -534,8 +527,7 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(tmp_path, tiny_model_dir, ti
     for kill_at in (1, 20, None):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             while kill_at is not None and process.poll() is None:
-                lines = journal.read_bytes().count(b'{"row"') if journal.exists() else 0
-                if lines >= kill_at:
+                if rows_done(journal) >= kill_at:
                     process.send_signal(signal.SIGKILL)
                 time.sleep(0.002)
             said += process.communicate(timeout=240)[1]
@@ -544,12 +536,5 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(tmp_path, tiny_model_dir, ti
     assert "Rows done already: " in said
     assert "6 of 60 rows failed" in said
     assert CANARY not in said
-    found = [orjson.loads(each) for each in output.read_bytes().splitlines()]
-    assert [one["id"] for one in found] == [id_ for id_, _ in pairs]
-    alone = tiny_extractor.extract([Job(text, "cmr-diagnosis@1", id=id_) for id_, text in pairs])
-    for one, expected in zip(found, alone, strict=True):
-        if isinstance(expected, Extraction):
-            assert one["data"] == expected.data
-        else:
-            assert one["error"] == expected.problem()
+    check_read_as_alone(output, pairs, tiny_extractor)
     assert not journal.exists()

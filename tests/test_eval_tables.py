@@ -5,17 +5,21 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import openpyxl
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import Field
 
 import eval.cli
 from eval.cases import read
 from eval.gold import load
+from eval.importer import _own, cell_value
 from eval.sheets import read as read_table
+from extractor.compile import compile_form
 from schemas import registry
+from schemas.fields import Finding, Measure, Measured, Schema
 
 CANARY = "Xylocanary"
 ROWS = [
@@ -122,6 +126,21 @@ def test_a_table_with_a_schema_of_its_own_is_scored_under_it_and_its_older_one(t
     refused = run("--no-model", "--baselines", "keywords", "--sets", "own", "--out", out)
     assert refused.exit_code == 1
     assert "labelled for site-diagnosis@1, which does not lead to cmr-report@1" in refused.stderr
+
+
+def test_own_gold_has_the_schemas_own_values_and_leaves_out_what_nobody_labelled():
+    class Own(Schema):
+        seen: bool
+        grade: Annotated[int, Field(ge=0, le=3)]
+        lge: Finding
+        lvef: Annotated[Measured, Measure("%", low=3, high=90)]
+
+    fields = {leaf.path: leaf for leaf in compile_form(Own).leaves()}
+    cells = {"seen": "true", "grade": 2, "lge": "", "lvef": "31,5"}
+    values = {path: cell_value(fields[path], cell, path, {}) for path, cell in cells.items()}
+    assert _own(values, fields) == {"seen": True, "grade": 2, "lge": "not_stated", "lvef": 31.5}
+    values = {path: cell_value(leaf, None, path, {}) for path, leaf in fields.items()}
+    assert _own(values, fields) == {"lge": "not_stated", "lvef": "not_stated"}
 
 
 def test_rows_of_several_diagnoses_are_left_out_and_counted(tmp_path):

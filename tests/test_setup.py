@@ -41,7 +41,8 @@ def test_locks_pin_every_package_by_hash_and_name_no_host(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("cpu.txt", ("cpu", "batch", "eval")), ("gpu.txt", ("gpu", "batch", "eval"))]
+    ("name", "extras"),
+    [("cpu.txt", ("cpu", "batch", "eval", "ray")), ("gpu.txt", ("gpu", "batch", "eval", "ray"))],
 )
 def test_locks_answer_pyproject(project, name, extras):
     optional = project["project"]["optional-dependencies"]

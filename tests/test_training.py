@@ -194,3 +194,10 @@ def test_other_is_learnt_as_the_disease_that_it_is(encoder, cases, ref):
     plan = bind(asking.form, Report.parse(fabry.text), asking.terms)
     (question,) = (q for q in asked(fabry, asking.gold(fabry), asking.layout, plan) if q.path == "diagnosis")
     assert [question.options[i] for i in question.right] == [tuple(encoder.encode(" Fabry"))]
+
+
+def test_only_reports_of_a_length_are_read_and_long_ones_where_one_question_is_asked():
+    order = loop.Order(read(SETS / "cmr-train"), Settings(model=SMALL, shortest=600))
+    full, brief = ([len(case.text) for case in some] for some in (order.full, order.brief))
+    assert min(full + brief) >= 600
+    assert max(full) <= loop.LONGEST < max(brief) <= loop.LONGEST_ALONE
