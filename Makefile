@@ -146,7 +146,7 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet $(UPGRADE) --no-sources \
 
 # torch-cpu.txt is kept by hand: two hashes, as PyTorch publishes them.
 lock: $(STAMPS)/packages ## resolve pyproject.toml into locks/ again (UPGRADE=--upgrade for newer versions)
-	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra batch --extra eval --extra fhir --override locks/cpu.override --output-file locks/cpu.txt
+	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra batch --extra eval --extra fhir --extra ray --override locks/cpu.override --output-file locks/cpu.txt
 	$(COMPILE) --group dev --constraint locks/cpu.txt --output-file locks/dev.txt
 	$(COMPILE) pyproject.toml --extra bench --constraint locks/cpu.txt --output-file locks/bench.txt
-	$(COMPILE) pyproject.toml --extra gpu --extra batch --extra eval --extra fhir --output-file locks/gpu.txt
+	$(COMPILE) pyproject.toml --extra gpu --extra batch --extra eval --extra fhir --extra ray --output-file locks/gpu.txt

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from schemas.version import SchemaVersion
 
 
+PLACES = "extractor.schemas"
+"""Where a command's `meta` says which places `--schemas` named."""
+
+
 class Place(click.ParamType[str]):
     name = "place"
     envvar_list_splitter = os.pathsep
@@ -26,6 +30,7 @@ def _load(ctx: click.Context, param: click.Parameter, places: tuple[str, ...]) -
         site.load(*places)
     except NotFoundError as error:
         raise click.BadParameter(str(error), ctx, param) from None
+    ctx.meta[PLACES] = places
 
 
 def find_schema(ctx: click.Context, param: click.Parameter, ref: str | None) -> "SchemaVersion | None":

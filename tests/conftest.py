@@ -85,11 +85,11 @@ def api_url(tiny_extractor: Extractor) -> Iterator[str]:
             thread.join()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vllm_servers(
     tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[VllmServer, VllmServer]]:
-    """Two vLLM API servers. A test that kills one starts it again, or is the last that needs it."""
+    """Two vLLM API servers; test_remote_failover.py, the last that needs them, leaves one dead."""
     folder = tmp_path_factory.mktemp("servers")
     servers = (VllmServer(tiny_model_dir, folder / "0.log"), VllmServer(tiny_model_dir, folder / "1.log"))
     try:

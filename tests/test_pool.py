@@ -1,7 +1,7 @@
 """Which server is asked, when one is down, and how it gets its reports back.
 
 The servers here are real HTTP servers on loopback with scripted answers: a real vLLM server cannot be told to hang, to
-answer 503 for a while or to come back with another model. Two real ones, one of them killed: test_failover.py.
+answer 503 for a while or to come back with another model. Two real ones, one of them killed: test_remote_failover.py.
 """
 
 import json

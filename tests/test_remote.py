@@ -1,15 +1,13 @@
-"""The engine on real vLLM API servers. What it does when one is lost: test_failover.py."""
+"""The engine on real vLLM API servers. What it does when one is lost: test_remote_failover.py."""
 
 import pytest
 
-from extractor.api.batcher import Batcher
-from extractor.api.problems import NotReadyError
 from extractor.engine.base import Ask, Chat
 from extractor.engine.remote import RemoteEngine
 from extractor.errors import EngineError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
-from tests.servers import free_port, open_remote, until
+from tests.servers import free_port, open_remote
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -51,31 +49,3 @@ def test_no_server_at_all_is_a_clear_error():
         open_remote([f"http://127.0.0.1:{free_port()}"])
     assert caught.value.code == "engine_unreachable"
     assert "ConnectError" in caught.value.detail
-
-
-def test_the_service_is_not_ready_while_no_server_answers_and_again_when_one_does(vllm_servers):
-    server = vllm_servers[0]
-    remote = Extractor(open_remote([server.url]))
-    batcher = Batcher(lambda: remote, ["cmr-diagnosis@1"], max_batch=8, max_waiting=8, probe_idle=True)
-    batcher.start()
-    until(lambda: trouble(batcher) is None, 60)
-    server.kill()
-    until(lambda: trouble(batcher) == "engine_down", 60)  # without a report that has to fail first
-    with pytest.raises(NotReadyError, match="ConnectError") as refused:
-        batcher.submit([Job(REPORT)])
-    assert refused.value.retry_after
-    server.start()
-    server.wait()
-    until(lambda: trouble(batcher) is None, 60)
-    (answer,) = batcher.submit([Job(REPORT, "cmr-diagnosis@1")])
-    assert isinstance(answer.result(60), Extraction)
-    batcher.close()
-    remote.engine.close()
-
-
-def trouble(batcher: Batcher) -> str | None:
-    try:
-        batcher.check_ready()
-    except NotReadyError as error:
-        return error.code
-    return None

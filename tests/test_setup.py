@@ -43,8 +43,8 @@ def test_locks_pin_every_package_by_hash_and_name_no_host(name):
 @pytest.mark.parametrize(
     ("name", "extras"),
     [
-        ("cpu.txt", ("cpu", "batch", "eval")),
-        ("gpu.txt", ("gpu", "batch", "eval")),
+        ("cpu.txt", ("cpu", "batch", "eval", "ray")),
+        ("gpu.txt", ("gpu", "batch", "eval", "ray")),
         ("bench.txt", ("bench",)),
     ],
 )

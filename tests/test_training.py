@@ -185,3 +185,10 @@ def test_a_run_that_goes_on_from_an_adapter_reads_what_is_left_of_the_order_firs
     ahead = {case.id for step in range(steps) for group in order.at(step) for case in group}
     assert {case.id for case in order.brief} & ahead
     assert not read & ahead
+
+
+def test_only_reports_of_a_length_are_read_and_long_ones_where_one_question_is_asked():
+    order = loop.Order(read(SETS / "cmr-train"), Settings(model=SMALL, shortest=600))
+    full, brief = ([len(case.text) for case in some] for some in (order.full, order.brief))
+    assert min(full + brief) >= 600
+    assert max(full) <= loop.LONGEST < max(brief) <= loop.LONGEST_ALONE

@@ -41,6 +41,9 @@ def main() -> None:
     help="An adapter to go on from.",
 )
 @click.option(
+    "--shortest", default=0, show_default=True, help="Characters that a report must have to be read."
+)
+@click.option(
     "--read",
     default=0,
     show_default=True,
@@ -65,6 +68,7 @@ def train(  # noqa: PLR0913  one parameter an option
     seed: int,
     alone: float,
     start: Path | None,
+    shortest: int,
     read: int,
     hold_out: str,
     out: Path,
@@ -80,7 +84,7 @@ def train(  # noqa: PLR0913  one parameter an option
     settings = loop.Settings(
         model=model, rank=rank, alpha=2 * rank, first=first, steps=steps, reports=reports, rate=rate, seed=seed,
         alone=alone, held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
-        start=sha256(start / ADAPTER_WEIGHTS) if start else "", read=read,
+        start=sha256(start / ADAPTER_WEIGHTS) if start else "", shortest=shortest, read=read,
     )  # fmt: skip
     weights = locate(model)
     network_ = network.load(weights.path, settings.rank, settings.alpha, settings.first)

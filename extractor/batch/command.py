@@ -1,20 +1,23 @@
 """`extractor batch`: its options, its messages and its exit code."""
 
-import hashlib
-import json
+import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-import extractor
 from extractor.errors import InputError
 from extractor.files import BATCH, open_model
-from extractor.options import engine_options, reading_options, site_schemas, vllm_says
+from extractor.options import PLACES, engine_options, reading_options, site_schemas, vllm_says
 from extractor.terminal import own_terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from extractor.batch.actors import Asked
+    from extractor.batch.progress import Told
     from extractor.batch.run import Batch
     from schemas.version import SchemaVersion
 
@@ -25,6 +28,13 @@ def _named(ctx: click.Context, param: click.Parameter, output: Path) -> Path:
     if output.suffix.lower() not in _SUFFIXES:
         raise click.BadParameter(f"its name must end in one of: {', '.join(_SUFFIXES)}", ctx, param)
     return output
+
+
+def _address(ctx: click.Context, param: click.Parameter, address: str | None) -> str | None:
+    # The word after --ray is its address, even where a path was meant.
+    if address is None or re.fullmatch(r"local|auto|\w+://.+|.+:\d+", address):
+        return address
+    raise click.BadParameter("this is no address. Write --ray last, or --ray=ADDRESS.", ctx, param)
 
 
 @click.command()
@@ -49,6 +59,19 @@ def _named(ctx: click.Context, param: click.Parameter, output: Path) -> Path:
     type=click.IntRange(1),
     help="Reports read, and kept on disk, at a time.",
 )
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    callback=_address,
+    metavar="[ADDRESS]",
+    help="Read on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Without ADDRESS, on one started on this machine.",
+)
+@click.option(
+    "--actors",
+    type=click.IntRange(1),
+    help="With --ray: engines at a time, each in its own process.  [default: one a GPU, else 1]",
+)
 @click.option("--restart", is_flag=True, help="Begin again: drop what was done, and replace OUTPUT.")
 @site_schemas
 @engine_options
@@ -62,6 +85,8 @@ def batch(  # noqa: PLR0913  one parameter an option
     id_: str | None,
     probabilities: bool,
     batch_size: int,
+    ray: str | None,
+    actors: int | None,
     restart: bool,
     model: str | None,
     urls: tuple[str, ...],
@@ -80,11 +105,16 @@ def batch(  # noqa: PLR0913  one parameter an option
     extractor batch reports.csv categories.parquet --text Befund
     extractor batch scans/ categories.jsonl --schema cmr-report@2
     """
+    from extractor.batch import cluster, facts
     from extractor.batch.journal import Journal
     from extractor.batch.output import Output
     from extractor.batch.rows import open_source
     from extractor.batch.run import Batch
 
+    if ray:
+        cluster.check()
+    elif actors:
+        raise click.UsageError("--actors is for --ray.")
     rows = open_source(source, text, id_)
     written = Output(output, schema.model, probabilities)
     path = output.with_name(f"{output.name}.journal")
@@ -95,7 +125,7 @@ def batch(  # noqa: PLR0913  one parameter an option
         raise InputError(f"{output.name} exists already.", code="batch_exists", field="OUTPUT", fix=fix)
     vllm_says(verbose=verbose)
     with Journal(path, restart=restart) as journal, own_terminal(verbose=verbose) as (_, err):
-        journal.agree(input=rows.fingerprint(), **_made_by(schema, decode), output=written.form)
+        journal.agree(input=rows.fingerprint(), **facts.of_code(schema, decode), output=written.form)
         reading = Batch(
             source=rows,
             journal=journal,
@@ -105,7 +135,11 @@ def batch(  # noqa: PLR0913  one parameter an option
             decode=decode,
             size=batch_size,
         )
-        _read(reading, err)
+        read: Callable[[Told], None] = reading.read
+        if ray:
+            asked = _asked(reading, model, urls, verbose=verbose)
+            read = partial(cluster.read, reading, asked, ray, actors)
+        _read(reading, read, err)
         journal.agree(input=rows.fingerprint())  # it may have changed meanwhile
         written.write(journal.records(), journal.facts)
         journal.finish()
@@ -120,26 +154,30 @@ def batch(  # noqa: PLR0913  one parameter an option
         sys.exit(1)
 
 
-def _made_by(schema: "SchemaVersion", decode: str) -> dict[str, Any]:
-    """What of the code and its data a result depends on."""
-    from extractor.prompt import PromptBook
-    from schemas import lock
+def _asked(batch: "Batch", model: str | None, urls: tuple[str, ...], *, verbose: bool) -> "Asked":
+    """What the actors of a cluster are asked; they may run in another folder than this process."""
+    from extractor.batch.actors import Asked, code_facts
 
-    book = PromptBook.load(schema.ref, schema.prompts)
-    prompt = json.dumps([book.base, book.own], sort_keys=True, default=str)
-    return {
-        "extractor": extractor.__version__,
-        "schema": {"ref": schema.ref, "sha256": _sha256(lock.text(schema))},
-        "prompt": {"ref": book.ref, "sha256": _sha256(prompt)},
-        "decode": decode,
-    }
+    places: tuple[str, ...] = click.get_current_context().meta.get(PLACES, ())
+    return Asked(
+        schema=batch.schema,
+        decode=batch.decode,
+        made_by=code_facts(batch.schema, batch.decode),
+        output=Path(batch.output.path.name),
+        probabilities=batch.output.probabilities,
+        model=model and _whole(model),
+        urls=urls,
+        places=tuple(map(_whole, places)),
+        verbose=verbose,
+    )
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _whole(name: str) -> str:
+    """Return a folder's whole path; anything else is a name."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
-def _read(batch: "Batch", err: TextIO) -> None:
+def _read(batch: "Batch", read: "Callable[[Told], None]", err: TextIO) -> None:
     from extractor.batch.progress import shown
 
     journal = batch.journal
@@ -147,7 +185,7 @@ def _read(batch: "Batch", err: TextIO) -> None:
         click.echo(f"Rows done already: {journal.done:,}.", file=err)
     try:
         with shown(err, batch.source.count(), journal.done) as told:
-            batch.read(told)
+            read(told)
     except BaseException:
         said = f"Rows kept: {journal.done:,}. Run it again, without --restart, to go on from there."
         click.echo(said, file=err)

@@ -1,10 +1,11 @@
 """The loop: rows of a source that are not done yet, some at a time, through one engine and into the journal."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from extractor.batch import facts
 from extractor.batch.journal import Journal
 from extractor.batch.output import Output
 from extractor.batch.progress import Told
@@ -35,33 +36,54 @@ class Batch:
             InputError: the model is not the one that the journal has rows of.
             EngineError: the engine failed, and not because of one row.
         """
-        extractor: Extractor | None = None
-        rows = self.source.rows(lambda position: not self.journal.has(position))
+        reader: Extractor | None = None
         try:
-            while chunk := list(islice(rows, self.size)):
-                if extractor is None and any(isinstance(row.text, str) for row in chunk):
-                    extractor = self.opened()
-                    self.journal.agree(model=_model(extractor))
-                outcomes = zip(chunk, self._outcomes(extractor, chunk), strict=True)
-                self.journal.append((row.position, self.output.record(row.id, one)) for row, one in outcomes)
-                told(self.journal.done, self.journal.failed)
+            for rows in self.chunks():
+                found = texts(rows)
+                if reader is None and found:
+                    reader = self.opened()
+                    self.journal.agree(model=facts.of_model(reader))
+                answers = records(reader, self.output, self.schema, self.decode, found) if reader else ()
+                self.keep(rows, answers, told)
         finally:
-            if extractor is not None:
-                extractor.engine.close()
+            if reader is not None:
+                reader.engine.close()
 
-    def _outcomes(self, extractor: Extractor | None, rows: Sequence[Row]) -> list[Outcome]:
-        jobs = [
-            Job(row.text, self.schema, self.decode, id=row.id) for row in rows if isinstance(row.text, str)
-        ]
-        answers: Iterator[Outcome] = answered(extractor, jobs) if extractor else iter(())
-        return [row.text if isinstance(row.text, ExtractorError) else next(answers) for row in rows]
+    def chunks(self) -> Iterator[list[Row]]:
+        """Yield the rows that the journal lacks, `size` at a time."""
+        rows = self.source.rows(lambda position: not self.journal.has(position))
+        while chunk := list(islice(rows, self.size)):
+            yield chunk
+
+    def keep(self, rows: Sequence[Row], answers: Iterable[Mapping[str, Any]], told: Told) -> None:
+        """Write down a chunk: the answers to its texts in their order, and what is wrong with its other rows."""
+        left = iter(answers)
+        self.journal.append(
+            (
+                row.position,
+                self.output.record(row.id, row.text) if isinstance(row.text, ExtractorError) else next(left),
+            )
+            for row in rows
+        )
+        told(self.journal.done, self.journal.failed)
 
 
-def _model(extractor: Extractor) -> dict[str, Any]:
-    """What of a model a result depends on."""
-    info = asdict(extractor.info)
-    made = {name: info[name] for name in ("model", "weights_sha256", "precision", "adapter", "engine")}
-    return made | {"calibration": str(extractor.calibrations) if extractor.calibrations else None}
+def texts(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the id and text of each row that has a text."""
+    return [(row.id, row.text) for row in rows if isinstance(row.text, str)]
+
+
+def records(
+    reader: Extractor, output: Output, schema: str, decode: Decode, found: Sequence[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """Answer each id's text in order, in the form of the output.
+
+    Raises:
+        EngineError: the engine cannot read an ordinary report either.
+    """
+    jobs = [Job(text, schema, decode, id=id_) for id_, text in found]
+    for (id_, _), outcome in zip(found, answered(reader, jobs), strict=True):
+        yield output.record(id_, outcome)
 
 
 def answered(extractor: Extractor, jobs: Sequence[Job]) -> Iterator[Outcome]:

@@ -1,4 +1,4 @@
-"""Two real vLLM API servers behind the service; one is killed while reports are being read, and started again."""
+"""Two real vLLM API servers behind the service: one is killed while reports are being read, then the other, and one is started again."""
 
 import itertools
 import logging
@@ -11,6 +11,7 @@ import pytest
 
 from extractor.api.batcher import Batcher
 from extractor.api.line import Outcome
+from extractor.api.problems import NotReadyError
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
 from tests.servers import open_remote, until
@@ -50,13 +51,23 @@ def load(batcher: Batcher, numbers: Iterator[int]) -> Iterator[list[tuple[int, O
         caller.result()
 
 
-def test_a_server_killed_under_load_costs_no_report_and_gets_work_again(vllm_servers, caplog):
+def trouble(batcher: Batcher) -> str | None:
+    try:
+        batcher.check_ready()
+    except NotReadyError as error:
+        return error.code
+    return None
+
+
+def test_a_server_killed_under_load_costs_no_report_and_with_none_left_the_service_waits(
+    vllm_servers, caplog
+):
     caplog.set_level(logging.INFO, "extractor.engine")
     lost, kept = vllm_servers
     remote = Extractor(open_remote([lost.url, kept.url]))
     batcher = Batcher(lambda: remote, [SCHEMA], max_batch=8, max_waiting=64, probe_idle=True)
     batcher.start()
-    until(lambda: batcher._trouble is None, 60)
+    until(lambda: trouble(batcher) is None, 60)
     expected = [answer.result(60) for answer in batcher.submit([job(n) for n in range(len(TEXTS))])]
     assert lost.answered() > 0
     assert kept.answered() > 0
@@ -65,9 +76,14 @@ def test_a_server_killed_under_load_costs_no_report_and_gets_work_again(vllm_ser
         lost.kill()
         killed = len(answers)
         until(lambda: len(answers) > killed + 40, 60)
-    # Without load: a server takes minutes to start on cores that another one keeps busy.
+    kept.kill()
+    until(lambda: trouble(batcher) == "engine_down", 60)  # without a report that has to fail first
+    with pytest.raises(NotReadyError, match="ConnectError") as refused:
+        batcher.submit([job(0)])
+    assert refused.value.retry_after
     lost.start()
     lost.wait()
+    until(lambda: trouble(batcher) is None, 60)
     with load(batcher, itertools.count(len(answers))) as later:
         until(lambda: lost.answered() > 0, 60)
     answers += later
@@ -81,6 +97,8 @@ def test_a_server_killed_under_load_costs_no_report_and_gets_work_again(vllm_ser
         assert (outcome.id, outcome.data) == (str(number), read.data)
         for path, field in outcome.fields.items():
             assert field.probability == pytest.approx(read.fields[path].probability, abs=5e-3)
-    down, well = (record.getMessage() for record in caplog.records)
-    assert down.startswith(f"A vLLM server is down. {lost.url}: ")
+    said = [record.getMessage() for record in caplog.records if record.name == "extractor.engine"]
+    first, second, well = said
+    assert first.startswith(f"A vLLM server is down. {lost.url}: ")
+    assert second.startswith(f"A vLLM server is down. {kept.url}: ")
     assert well == f"A vLLM server is well again: {lost.url}"
