@@ -39,8 +39,9 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-bench: setup models ## how fast the default model reads here (about 15 minutes)
+bench: setup models $(STAMPS)/bench ## how fast the default model reads here, and what others use beside it (about an hour)
 	$(BIN)/python -m benchmarks.choice_vs_grammar
+	$(BIN)/python -m benchmarks.peers
 
 eval: setup ## how well the default model and the baselines read the test set (about 15 minutes; goes on where it stopped)
 	$(BIN)/extractor models pull
@@ -60,7 +61,7 @@ wheelhouse: $(STAMPS)/venv ## download every locked wheel into wheelhouse/, to s
 	$(call say,downloading the locked wheels into wheelhouse/)
 	$(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/torch-cpu.txt 2>/dev/null \
 	  || $(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/torch-cpu.txt --index-url $(TORCH_INDEX)
-	$(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/cpu.txt -r locks/dev.txt
+	$(PIP) download --no-deps --only-binary :all: --dest wheelhouse --require-hashes -r locks/cpu.txt -r locks/dev.txt -r locks/bench.txt
 
 clean: ## remove .venv and caches (downloaded models stay)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov build dist *.egg-info
@@ -132,6 +133,11 @@ $(STAMPS)/extractor: pyproject.toml $(STAMPS)/packages
 	@touch $@
 	@echo "    ready: $(BIN)/extractor --help"
 
+$(STAMPS)/bench: locks/bench.txt $(STAMPS)/packages
+	$(call say,what make bench compares with (35 MB))
+	@$(REPAIR); $(PIP) install --quiet $(LOCKED) -r $<
+	@touch $@
+
 # --- lock files -----------------------------------------------------------------------------------------------------
 
 COMPILE = $(BIN)/uv pip compile --no-config --quiet $(UPGRADE) --no-sources \
@@ -142,4 +148,5 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet $(UPGRADE) --no-sources \
 lock: $(STAMPS)/packages ## resolve pyproject.toml into locks/ again (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml locks/cpu.in --extra cpu --extra batch --extra eval --extra fhir --extra ray --override locks/cpu.override --output-file locks/cpu.txt
 	$(COMPILE) --group dev --constraint locks/cpu.txt --output-file locks/dev.txt
+	$(COMPILE) pyproject.toml --extra bench --constraint locks/cpu.txt --output-file locks/bench.txt
 	$(COMPILE) pyproject.toml --extra gpu --extra batch --extra eval --extra fhir --extra ray --output-file locks/gpu.txt

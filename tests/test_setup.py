@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("torch-cpu.txt", "cpu.txt", "dev.txt", "gpu.txt")
+LOCKS = ("torch-cpu.txt", "cpu.txt", "dev.txt", "bench.txt", "gpu.txt")
 ONLY_FOR_CUDA = {"torchaudio", "torchcodec", "torchvision", "triton"}
 
 
@@ -42,7 +42,11 @@ def test_locks_pin_every_package_by_hash_and_name_no_host(name):
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("cpu.txt", ("cpu", "batch", "eval", "ray")), ("gpu.txt", ("gpu", "batch", "eval", "ray"))],
+    [
+        ("cpu.txt", ("cpu", "batch", "eval", "ray")),
+        ("gpu.txt", ("gpu", "batch", "eval", "ray")),
+        ("bench.txt", ("bench",)),
+    ],
 )
 def test_locks_answer_pyproject(project, name, extras):
     optional = project["project"]["optional-dependencies"]
