@@ -158,7 +158,9 @@ def test_every_schema_asks_for_the_same_diseases(ref: str) -> None:
         (leaf,) = (leaf for leaf in form(ref).leaves() if leaf.path == path)
         assert isinstance(leaf, Leaf)
         labels = [option.label for option in leaf.options]
-        return {word for label in labels for word in book(ref).kinds(leaf, label) or [book(ref).word(leaf, label)]}
+        return {
+            word for label in labels for word in book(ref).kinds(leaf, label) or [book(ref).word(leaf, label)]
+        }
 
     path = "primary" if ref == "cmr-diagnosis@3" else "diagnosis"
     assert diseases(ref, path) == diseases("cmr-diagnosis@3", "primary")
