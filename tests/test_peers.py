@@ -2,11 +2,13 @@
 
 import json
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from benchmarks.peers.__main__ import options
-from benchmarks.peers.lines import peak_gib, read_lines, supervise
+from benchmarks.peers.lines import Line, peak_gib, read_lines, supervise
 from benchmarks.peers.plot import draw
 from benchmarks.peers.runs import LEVELS, Run, measure, plan, wanted
 from benchmarks.peers.table import END, START, between, percentile, section
@@ -25,12 +27,12 @@ def task():
     return Task()
 
 
-def script(*lines, end=""):
+def script(*lines: Line, end: str = "") -> list[str]:
     """A peer's process: prints lines, then does what `end` says."""
     return ["-c", f"import os, time\nprint({chr(10).join(map(json.dumps, lines))!r}, flush=True)\n{end}"]
 
 
-def run(tmp_path, name, command, limit=20.0):
+def run(tmp_path: Path, name: str, command: Sequence[str], limit: float = 20.0) -> Run:
     supervise(command, tmp_path / f"{name}.jsonl", limit)
     return Run.load(name, tmp_path / f"{name}.jsonl")
 

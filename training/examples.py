@@ -73,8 +73,8 @@ def asked(case: Case, gold: Mapping[str, Any], layout: Layout, plan: Plan) -> It
         right = tuple(i for i, (option, _) in enumerate(ways) if _is(question, option, gold))
         if not right:
             continue  # the number stands in the text in a way that the parser does not read
-        if len(right) > 1 and question.path in DIAGNOSES:
-            named = layout.literal(f" {_disease(case.gold.diagnosis)}")
+        if len(right) > 1 and question.path in DIAGNOSES and (disease := case.gold.diagnosis):
+            named = layout.literal(f" {_said(disease)}")
             right = tuple(i for i in right if ways[i][1] == named) or right
         first = ways[right[0]][0]
         stated = first.stated and first != NO
@@ -85,7 +85,7 @@ def asked(case: Case, gold: Mapping[str, Any], layout: Layout, plan: Plan) -> It
             yield from _evidence(case, question, layout, plan)
 
 
-def _disease(label: str) -> str:
+def _said(label: str) -> str:
     """How the disease of gold is said, by itself or as a kind of `other`."""
     leaf = next(leaf for leaf in form(FINEST).leaves() if leaf.path == "primary")
     return book(FINEST).word(leaf, label)
