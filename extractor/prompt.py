@@ -85,19 +85,23 @@ class PromptBook:
         """What a label stands for in `choice`, word by word, with meanings; empty where it is asked as itself.
 
         A small model finds "myocarditis" in a report more easily than "none of these": a catch-all's probability is the
-        sum of its kinds'. A kind that is a label of its own here is no longer one.
+        sum of its kinds'. A kind that begins with the same word as a label is that label's, as where a site adds a category.
         """
-        if isinstance(leaf, Members):
-            return {}
         listed: Mapping[str, str] = self.own.get("kinds", {}).get(leaf.labels_of or "", {}).get(label, {})
-        said = {self.word(leaf, option.label).casefold() for option in leaf.options if option.label != label}
-        return {word: meaning for word, meaning in listed.items() if word.casefold() not in said}
+        if not listed or isinstance(leaf, Members):
+            return {}
+        taken = {_first(self.word(leaf, option.label)) for option in leaf.options if option.label != label}
+        return {word: meaning for word, meaning in listed.items() if _first(word) not in taken}
 
     def labels(self, leaf: Leaf | Members) -> Mapping[str, str]:
         """The meaning of each label: the field's own where given, else its enum's."""
         shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
         own = self._fields.get(leaf.path, {}).get("labels", {})
         return {**shared, **own}
+
+
+def _first(said: str) -> str:
+    return said.casefold().replace("_", " ").partition(" ")[0]
 
 
 def read_prompt(schema: str, folder: Path | None = None) -> dict[str, Any]:
