@@ -6,6 +6,7 @@
 The first two pieces are padded with line breaks to whole KV blocks, so that what follows costs its own tokens only.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from extractor.report import Sentence
 from extractor.result import Decode
 
 BASE = "extract@1"
+PADDED = 32
+"""Prompts are padded to multiples of this many tokens, and of the engine's KV block: vLLM's blocks are 32 on a CPU and 16 on
+a GPU, and a model is to read the same tokens on all engines, as it was calibrated.
+"""
 LINE = 400
 """Labels whose meanings take more characters than this are listed one a line."""
 
@@ -218,12 +223,13 @@ class Layout:
         self.book = book
         self.decode = decode
         self._encoded: dict[str, tuple[int, ...]] = {}
+        self._block = math.lcm(PADDED, engine.info.block_size)
         chat = engine.info.chat
         head = chat.system_prefix + system_text(form, book, decode)
         start = chat.system_suffix + chat.user_prefix + str(book.base["report_heading"])
         self.prefix = self._padded((), head, start)
         cues = [len(self._encode(f"{book.cue(leaf.path, form)}: {BASE}")) for leaf in form.leaves()]
-        self.margin = 2 * (max(cues) + engine.info.block_size)
+        self.margin = 2 * (max(cues) + self._block)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         if text not in self._encoded:
@@ -234,7 +240,7 @@ class Layout:
         """Tokens of `before`, `text`, line breaks up to a whole KV block, and `close`."""
         body, end, pad = tuple(self.engine.encode(text)), self._encode(close), self._encode("\n")
         size = len(before) + len(body) + len(end)
-        missing = -size % self.engine.info.block_size if len(pad) == 1 else 0
+        missing = -size % self._block if len(pad) == 1 else 0
         return before + body + pad * missing + end
 
     def cost(self, sentences: Sequence[Sentence]) -> list[int]:

@@ -133,7 +133,7 @@ def _check_said(file: str, book: PromptBook, form: Form) -> None:
         said = [
             (label, word)
             for label in sorted(_labels(leaf))
-            for word in book.kinds(leaf, label) or [book.word(leaf, label)]
+            for word in (book.word(leaf, label), *book.kinds(leaf, label))
         ]
         _check_apart(f"{file}, words.{leaf.labels_of}", said)
 

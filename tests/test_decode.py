@@ -163,7 +163,7 @@ def test_options_of_several_tokens_get_their_exact_probability(tiny_extractor):
 
 def test_the_chance_of_a_catch_all_is_the_sum_of_its_kinds(tiny_extractor):
     found = one(tiny_extractor, schema="cmr-diagnosis@1", distribution=True).fields["diagnosis"]
-    layout = tiny_extractor._layout(registry.get("cmr-diagnosis@1").model, "choice")
+    layout = tiny_extractor._layout("cmr-diagnosis@1", "choice")
     plan = bind(layout.form, Report.parse(REPORT), {})
     (question,) = (one for one in plan.questions if one.path == "diagnosis")
     ways = {option.label: layout.ways(question, option) for option in question.options}
