@@ -98,6 +98,10 @@ class PromptBook:
         taken = {_first(self.word(leaf, option.label)) for option in leaf.options if option.label != label}
         return {word: meaning for word, meaning in listed.items() if _first(word) not in taken}
 
+    def said(self, leaf: Leaf | Members, label: str) -> list[str]:
+        """All that `choice` asks for a label: its kinds, or its word."""
+        return list(self.kinds(leaf, label)) or [self.word(leaf, label)]
+
     def labels(self, leaf: Leaf | Members) -> Mapping[str, str]:
         """The meaning of each label: the field's own where given, else its enum's."""
         shared = self.own.get("labels", {}).get(leaf.labels_of or "", {})
@@ -272,8 +276,7 @@ class Layout:
         """An option as it continues a cue, in each of its kinds. A report's own numbers are not kept in memory."""
         if isinstance(option.value, dict):
             return [self.literal(f" {option.label}")]
-        words = self.book.kinds(question.leaf, option.label) or [self.book.word(question.leaf, option.label)]
-        return [self._encode(f" {word}") for word in words]
+        return [self._encode(f" {word}") for word in self.book.said(question.leaf, option.label)]
 
     def letter(self, index: int, count: int) -> tuple[int, ...]:
         """A sentence's id as it continues a cue for evidence."""

@@ -142,11 +142,7 @@ def test_every_label_has_a_meaning_and_every_entry_a_label(ref: str) -> None:
 def test_no_word_begins_another_answer_of_its_question(ref: str) -> None:
     for leaf in form(ref).leaves():
         options = () if isinstance(leaf, Members) or leaf.kind != "category" else leaf.options
-        said = [
-            word
-            for option in options
-            for word in book(ref).kinds(leaf, option.label) or [book(ref).word(leaf, option.label)]
-        ]
+        said = [word for option in options for word in book(ref).said(leaf, option.label)]
         assert len(set(said)) == len(said)
         assert not [(a, b) for a in said for b in said if a != b and b.startswith(a)], leaf.path
 
@@ -159,9 +155,7 @@ def test_every_schema_asks_for_the_same_diseases(ref: str) -> None:
         (leaf,) = (leaf for leaf in form(ref).leaves() if leaf.path == path)
         assert isinstance(leaf, Leaf)
         labels = [option.label for option in leaf.options]
-        return {
-            word for label in labels for word in book(ref).kinds(leaf, label) or [book(ref).word(leaf, label)]
-        }
+        return {word for label in labels for word in book(ref).said(leaf, label)}
 
     path = "primary" if ref == "cmr-diagnosis@3" else "diagnosis"
     assert diseases(ref, path) == diseases("cmr-diagnosis@3", "primary")

@@ -5,9 +5,10 @@ Reports of a burst are vLLM requests of their own, in its continuous batching, e
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
 
@@ -54,23 +55,8 @@ def _values(result: Extraction | ExtractorError) -> Values:
     return {path: value.get("value") if isinstance(value, dict) else value for path, value in values.items()}
 
 
-class Talk(Protocol):
+class Talk(ABC):
     """One report's exchange with the model: `hear` each text that it writes, until there is nothing more to ask."""
-
-    case: Case
-    request: Request
-    valid: bool
-    values: Values
-
-    def messages(self) -> list[Message]: ...
-
-    def hear(self, text: str) -> bool:
-        """Judge a text. True if the talk is over."""
-        ...
-
-
-class Constrained:
-    """One request, its answer held to the report's own JSON Schema."""
 
     def __init__(self, task: Task, case: Case) -> None:
         self.case = case
@@ -81,19 +67,24 @@ class Constrained:
     def messages(self) -> list[Message]:
         return self.request.messages
 
+    @abstractmethod
+    def hear(self, text: str) -> bool:
+        """Judge a text. True if the talk is over."""
+
+
+class Constrained(Talk):
+    """One request, its answer held to the report's own JSON Schema."""
+
     def hear(self, text: str) -> bool:
         self.valid, self.values = judged(self.request.grammar, text)
         return True
 
 
-class Retried:
+class Retried(Talk):
     """Free text, validated by Pydantic; its errors are sent back with the text, as retry libraries do."""
 
     def __init__(self, task: Task, case: Case) -> None:
-        self.case = case
-        self.request = task.request(case)
-        self.valid = False
-        self.values: Values = {}
+        super().__init__(task, case)
         self._form = task.form
         self._model = pydantic_model(task.form)
         self._left = TRIES

@@ -43,7 +43,9 @@ def _cue(reading: Reading, question: Question) -> Choice:
 
 
 def _by_option(reading: Reading, question: Question, chances: Sequence[float]) -> tuple[float, ...]:
-    """Sum the chances of an option's kinds."""
+    """Sum the chances of an option's kinds, where one has several."""
+    if len(chances) == len(question.options):
+        return tuple(chances)
     rest = iter(chances)
     counts = [len(reading.layout.ways(question, option)) for option in question.options]
     return tuple(math.fsum(islice(rest, count)) for count in counts)
