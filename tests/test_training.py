@@ -201,3 +201,11 @@ def test_only_reports_of_a_length_are_read_and_long_ones_where_one_question_is_a
     full, brief = ([len(case.text) for case in some] for some in (order.full, order.brief))
     assert min(full + brief) >= 600
     assert max(full) <= loop.LONGEST < max(brief) <= loop.LONGEST_ALONE
+
+
+def test_only_reports_of_the_authors_named_are_read():
+    cases = read(SETS / "cmr-train")
+    order = loop.Order(cases, Settings(model=SMALL, authors=("b1", "f1"), shortest=600))
+    assert {case.author for case in order.full + order.brief} == {"b1", "f1"}
+    with pytest.raises(ValueError, match="authors"):
+        loop.Order(cases, Settings(model=SMALL, authors=("nobody",)))

@@ -44,6 +44,9 @@ def main() -> None:
     "--shortest", default=0, show_default=True, help="Characters that a report must have to be read."
 )
 @click.option(
+    "--authors", default="", metavar="A,B", help="Authors whose reports are read; all if none is named."
+)
+@click.option(
     "--read",
     default=0,
     show_default=True,
@@ -69,6 +72,7 @@ def train(  # noqa: PLR0913  one parameter an option
     alone: float,
     start: Path | None,
     shortest: int,
+    authors: str,
     read: int,
     hold_out: str,
     out: Path,
@@ -84,7 +88,8 @@ def train(  # noqa: PLR0913  one parameter an option
     settings = loop.Settings(
         model=model, rank=rank, alpha=2 * rank, first=first, steps=steps, reports=reports, rate=rate, seed=seed,
         alone=alone, held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
-        start=sha256(start / ADAPTER_WEIGHTS) if start else "", shortest=shortest, read=read,
+        start=sha256(start / ADAPTER_WEIGHTS) if start else "", shortest=shortest,
+        authors=tuple(filter(None, authors.split(","))), read=read,
     )  # fmt: skip
     weights = locate(model)
     network_ = network.load(weights.path, settings.rank, settings.alpha, settings.first)

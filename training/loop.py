@@ -52,6 +52,8 @@ class Settings:
     """Hash of the adapter that the run goes on from; one that has learnt to read labels."""
     shortest: int = 0
     """Characters that a report must have."""
+    authors: tuple[str, ...] = ()
+    """Whose reports are read; everybody's if none is named."""
     read: int = 0
     """Fully labelled reports that it has read, in the order of this seed."""
 
@@ -109,12 +111,18 @@ def rate_at(step: int, settings: Settings) -> float:
 class Order:
     """Which reports a step reads: every report once an epoch, those of a micro-batch of much the same length and all of
     them with findings labelled or none, so that little is padded.
+
+    Raises:
+        ValueError: too few reports have the length and the authors asked for.
     """
 
     def __init__(self, cases: Sequence[Case], settings: Settings) -> None:
-        long = [case for case in cases if len(case.text) >= settings.shortest]
+        wanted = settings.authors
+        long = [c for c in cases if len(c.text) >= settings.shortest and (not wanted or c.author in wanted)]
         self.full = [case for case in long if case.gold.findings is not None and len(case.text) <= LONGEST]
         self.brief = [case for case in long if case.gold.findings is None and len(case.text) <= LONGEST_ALONE]
+        if not len(self.full) // TOGETHER + len(self.brief) // TOGETHER:
+            raise ValueError(f"not {TOGETHER} reports to read: lower --shortest, or name other --authors")
         self.settings = settings
 
     def at(self, step: int) -> list[list[Case]]:
