@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from eval.cases import SETS, Case, read
@@ -14,6 +14,7 @@ from extractor.form import Leaf
 from extractor.plan import bind
 from extractor.report import Report
 from extractor.store import locate
+from extractor.store.manifest import ADAPTER_WEIGHTS
 from training import adapter, loop, network
 from training.askings import Encoder, released, varied
 from training.examples import asked, example, pack
@@ -194,6 +195,20 @@ def test_other_is_learnt_as_the_disease_that_it_is(encoder, cases, ref):
     plan = bind(asking.form, Report.parse(fabry.text), asking.terms)
     (question,) = (q for q in asked(fabry, asking.gold(fabry), asking.layout, plan) if q.path == "diagnosis")
     assert [question.options[i] for i in question.right] == [tuple(encoder.encode(" Fabry"))]
+
+
+def test_the_mean_of_two_adapters_of_one_lineage(tmp_path: Path) -> None:
+    def written(name: str, value: float, rank: int = 2) -> Path:
+        adapter.save({"layers.0.mlp.up_proj.lora_A": torch.full((rank, 3), value)}, rank, 4, "tiny", tmp_path / name)  # fmt: skip
+        return tmp_path / name
+
+    first, second = written("first", 1.0), written("second", 2.0)
+    adapter.mean(first, second, tmp_path / "mean")
+    (weights,) = load_file(tmp_path / "mean" / ADAPTER_WEIGHTS).values()
+    assert weights.tolist() == [[1.5] * 3] * 2
+    assert (tmp_path / "mean" / adapter.CONFIG).read_bytes() == (first / adapter.CONFIG).read_bytes()
+    with pytest.raises(ValueError, match="rank"):
+        adapter.mean(first, written("third", 1.0, rank=4), tmp_path / "mean")
 
 
 def test_only_reports_of_a_length_are_read_and_long_ones_where_one_question_is_asked():

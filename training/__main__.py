@@ -12,6 +12,8 @@ from extractor.store.manifest import ADAPTER_WEIGHTS
 from extractor.terminal import Boundary
 from training.calibrate import calibrate
 
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
 
 @click.group(cls=Boundary)
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
 @click.option(
     "--from",
     "start",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     help="An adapter to go on from.",
 )
 @click.option(
@@ -103,6 +105,21 @@ def train(  # noqa: PLR0913  one parameter an option
     found = {key: value for key, value in network_.named_parameters() if value.requires_grad}
     adapter.save(found, settings.rank, settings.alpha, weights.entry.name, out / "adapter")
     click.echo(f"{out / 'adapter'}: sha256 {sha256(out / 'adapter' / ADAPTER_WEIGHTS)}")
+
+
+@main.command()
+@click.argument("first", type=FOLDER)
+@click.argument("second", type=FOLDER)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The new adapter's folder.")  # fmt: skip
+def mean(first: Path, second: Path, out: Path) -> None:
+    """Write the mean of two adapters, of which one went on from the other."""
+    from training import adapter
+
+    try:
+        adapter.mean(first, second, out)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{out}: sha256 {sha256(out / ADAPTER_WEIGHTS)}")
 
 
 main.add_command(calibrate)
