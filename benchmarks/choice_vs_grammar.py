@@ -59,11 +59,6 @@ class Bench:
     def _cold(self) -> None:
         self.engine.llm.reset_prefix_cache()
 
-    def warm(self) -> None:
-        """Empty the prefix cache but for the instructions, as a running service has them."""
-        self._cold()
-        self.extractor.prepare(SCHEMA)
-
     def prefill(self, batch: Sequence[str]) -> float:
         """Only the reports' own lines, computed once, one token sampled."""
         from vllm import SamplingParams
@@ -76,7 +71,8 @@ class Bench:
         return seconds(lambda: self.engine.llm.generate(prompts, once, use_tqdm=False))[0]
 
     def choice(self, batch: Sequence[str]) -> tuple[float, list[Extraction]]:
-        self.warm()
+        self._cold()
+        self.extractor.prepare(SCHEMA)
         took, results = seconds(lambda: self.extractor.extract([Job(text, SCHEMA) for text in batch]))
         return took, results
 
