@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from extractor.errors import InputError, NotFoundError
-from extractor.options import site_schemas
+from extractor.options import listed, site_schemas
 from extractor.terminal import Boundary, own_terminal
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ _OUT = click.option(
 )
 
 
-def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
-
-
 def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     if any("=" not in value for value in values):
         raise click.BadParameter("needs a = in it", param=param)
@@ -48,15 +44,15 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--models", callback=_names, metavar="A,B", help="Ids or folders of models; the default model if none."
+    "--models", callback=listed, metavar="A,B", help="Ids or folders of models; the default model if none."
 )
 @click.option("--no-model", is_flag=True, help="Only the baselines that need no model.")
 @click.option(
-    "--sets", callback=_names, default=SET, show_default=True, metavar="X,Y", help="Names or folders of sets."
+    "--sets", callback=listed, default=SET, show_default=True, metavar="X,Y", help="Names or folders of sets."
 )
 @click.option(
     "--decode",
-    callback=_names,
+    callback=listed,
     default="choice",
     show_default=True,
     help="choice, grammar, or both: choice,grammar.",
@@ -66,7 +62,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 )
 @click.option(
     "--baselines",
-    callback=_names,
+    callback=listed,
     default="majority,keywords,tfidf",
     show_default=True,
     help="Which to score beside; also: free, the same model without a grammar. An empty string for none.",

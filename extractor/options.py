@@ -21,6 +21,11 @@ class Place(click.ParamType[str]):
     envvar_list_splitter = os.pathsep
 
 
+def listed(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the names that an option lists, as in A,B."""
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
 def _load(ctx: click.Context, param: click.Parameter, places: tuple[str, ...]) -> None:
     if not places:
         return

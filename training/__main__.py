@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from eval.gold import load as load_set
+from extractor.options import listed
 from extractor.store import default_id, entry, locate
 from extractor.store.cache import sha256
 from extractor.store.manifest import ADAPTER_WEIGHTS
@@ -46,7 +47,11 @@ def main() -> None:
     "--shortest", default=0, show_default=True, help="Characters that a report must have to be read."
 )
 @click.option(
-    "--authors", default="", metavar="A,B", help="Authors whose reports are read; all if none is named."
+    "--authors",
+    callback=listed,
+    default="",
+    metavar="A,B",
+    help="Authors whose reports are read; all if none is named.",
 )
 @click.option(
     "--read",
@@ -56,6 +61,7 @@ def main() -> None:
 )
 @click.option(
     "--hold-out",
+    callback=listed,
     default="",
     metavar="A,B",
     help="Diagnoses that are never offered, to see whether new labels work.",
@@ -74,9 +80,9 @@ def train(  # noqa: PLR0913  one parameter an option
     alone: float,
     start: Path | None,
     shortest: int,
-    authors: str,
+    authors: tuple[str, ...],
     read: int,
-    hold_out: str,
+    hold_out: tuple[str, ...],
     out: Path,
 ) -> None:
     """Train, or go on with what stands in --out, and write the adapter to OUT/adapter."""
@@ -89,9 +95,9 @@ def train(  # noqa: PLR0913  one parameter an option
     annotated = load_set(name, Path(".eval"))
     settings = loop.Settings(
         model=model, rank=rank, alpha=2 * rank, first=first, steps=steps, reports=reports, rate=rate, seed=seed,
-        alone=alone, held_out=tuple(filter(None, hold_out.split(","))), data=annotated.sha256,
+        alone=alone, held_out=hold_out, data=annotated.sha256,
         start=sha256(start / ADAPTER_WEIGHTS) if start else "", shortest=shortest,
-        authors=tuple(filter(None, authors.split(","))), read=read,
+        authors=authors, read=read,
     )  # fmt: skip
     weights = locate(model)
     network_ = network.load(weights.path, settings.rank, settings.alpha, settings.first)
