@@ -115,6 +115,21 @@ PRIOR_HEADINGS: Final = (
     "voraufnahmen?[^:]{0,40}|comparativo|comparacion[^:]{0,40}|(?:estudios?|rm|rmc|resonancia) (?:previ[oa]s?|anterior(?:es)?)[^:]{0,40}"
 )
 NONE_WORDS: Final = "none|no|not|keine?|nicht|ningun[oa]?|sin"
+# Behind a term: nobody looked, so that nothing is said. "Oedema: not assessed", "LGE ..... not performed", "Klappen
+# sind nicht beurteilbar". With words of French, Italian, Portuguese and Dutch, which terms have as well.
+NOT_LOOKED: Final = (
+    r"[\s:.|,>*()\[\]\u2013-]{1,40}(?:(?:images?|imaging|maps?|mapping|was|were|is|are|could|be|has|have|been|wurden?|ist|sind|"
+    r"konnten?|werden|lasst|lassen|sich|fue|fueron|es|son|ha|sido|est|a|ete)[: ]{1,2}){0,3}(?:not|non|nicht|no|niet|pas|nao) "
+    r"(?:be )?(?:assess|evalua|acquir|perform|done|obtain|given|administ|availab|record|examin|inject|possib|beurteil|erfass|"
+    r"durchgef|verabr|gegeben|untersuch|auswertb|valora|realiz|realis|dispon|adquir|somministr|esegui|valuta|avalia|"
+    r"onderzo|beoord|toegedien|uitgevoer)"
+)
+# No contrast agent was given, whose name is a term of late enhancement.
+NO_AGENT: Final = (
+    "(?<!up )(?<!takes )(?<!took )(?<!shows )(?<!nimmt )(?<!nehmen )(?:no|without|non|w/o|wo|ohne|keine?[mnr]?|sin|sans|senza|sem|zonder|geen|no se (?:us|utiliz|administr|aplic)o)[ -]"
+    r"(?:i\.?v\.? )?(?:gadolinio|gadolinium|gado?|contrast[eo]?|kontrastmittel|kontrast|km|mezzo di contrasto|medio de contraste)"
+    r"(?![^\W_])(?![ -]{0,2}(?:enhanc|uptake|accumul|reten|capt|realce|aufnahme|anreich|speicher|late|spat|impregn))"
+)
 # Cells that head a column of a table.
 REFERENCE_HEADER: Final = f"{NORMAL_STRONG}|norm[a-z]*|range|rango|limits?|limites"
 COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import extractor
 from extractor.calibration import Calibration, Calibrations, find_calibrations
 from extractor.compile import compile_form
+from extractor.cutoffs import Cutoff, weigh
 from extractor.decode import EXECUTORS, Reading
 from extractor.engine import open_engine
 from extractor.engine.base import Engine, EngineInfo
@@ -49,6 +50,7 @@ class _Schema:
     ref: str
     book: PromptBook
     terms: Mapping[str, tuple[str, ...]]
+    cutoffs: Mapping[str, tuple[Cutoff, ...]]
 
     @classmethod
     def load(cls, schema: str | type[BaseModel]) -> "_Schema":
@@ -59,7 +61,7 @@ class _Schema:
         else:
             form, ref = compile_form(schema), schema.__name__
             book = PromptBook.load(ref)
-        return cls(form, ref, book, book.terms(form))
+        return cls(form, ref, book, book.terms(form), book.cutoffs(form))
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,14 @@ class Extractor:
         return {index: self._result(task, readings[index]) for index, task in tasks.items()}
 
     def _result(self, task: _Task, readings: Sequence[Reading]) -> Extraction | ExtractorError:
-        answers, evidence = merge(readings)
+        answers, cited = merge(readings)
+        evidence: dict[str, Evidence | None] = {**cited}
+        weighed = weigh(answers, self._schema(task.job.schema).cutoffs)
+        for path, (answer, number) in weighed.items():
+            if answer.option != answers[path].option:
+                source = task.plans[0].sentence_of(number) if answer.option.stated else None
+                evidence[path] = source
+        answers = {**answers, **{path: answer for path, (answer, _) in weighed.items()}}
         try:
             data = task.plans[0].assemble(answers)
         except ExtractorError as error:
@@ -235,7 +244,7 @@ class Extractor:
 def field_results(
     task: _Task,
     answers: Mapping[str, Answer],
-    evidence: Mapping[str, Evidence],
+    evidence: Mapping[str, Evidence | None],
     calibration: Calibration | None,
 ) -> Iterator[tuple[str, FieldResult]]:
     """Every field's answer in the schema's order; fields inside an absent optional model have none."""

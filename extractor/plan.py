@@ -129,6 +129,11 @@ class Question:
 Status = Literal["answered", "forced", "implied"]
 
 
+def best(chances: Sequence[float]) -> int:
+    """Index of the highest; the first of equals, so that ties always break the same way."""
+    return max(range(len(chances)), key=chances.__getitem__)
+
+
 @dataclass(frozen=True)
 class Answer:
     """The option taken, all options of the question, and their probabilities in the same order."""
@@ -147,6 +152,11 @@ class Answer:
     def distribution(self) -> dict[str, float]:
         """Probability by label, in the options' order."""
         return {option.label: p for option, p in zip(self.options, self.probabilities, strict=True)}
+
+    @classmethod
+    def likeliest(cls, options: tuple[Option, ...], probabilities: Sequence[float]) -> "Answer":
+        """What the model says."""
+        return cls(options[best(probabilities)], options, tuple(probabilities), "answered")
 
     @classmethod
     def certain(cls, question: Question, option: Option, status: Literal["forced", "implied"]) -> "Answer":

@@ -16,6 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from extractor.cutoffs import Cutoff
 from extractor.engine.base import Engine
 from extractor.errors import SchemaError
 from extractor.form import Form, Leaf, Members, Option
@@ -65,6 +66,13 @@ class PromptBook:
                 by_label = self.own.get("terms", {}).get(leaf.labels_of or "", {})
                 found |= {leaf.member(label): tuple(by_label.get(label.label, ())) for label in leaf.labels}
         return found
+
+    def cutoffs(self, form: Form) -> dict[str, tuple[Cutoff, ...]]:
+        """What numbers rule out of a field's labels, by its path."""
+        given = {leaf.path: self._fields.get(leaf.path, {}).get("cutoffs", ()) for leaf in form.leaves()}
+        return {
+            path: tuple(map(Cutoff.model_validate, several)) for path, several in given.items() if several
+        }
 
     @property
     def _fields(self) -> Mapping[str, Any]:

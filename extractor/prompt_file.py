@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from pydantic import Field, ValidationError
 
+from extractor.cutoffs import Cutoff
 from extractor.errors import SchemaError
 from extractor.form import Form, Leaf, Members
 from extractor.prompt import PromptBook
@@ -16,13 +17,16 @@ from schemas.fields import Schema
 
 
 class FieldEntry(Schema):
-    """`[fields."a.path"]`: how a field is asked. `like` names the field whose terms it shares."""
+    """`[fields."a.path"]`: how a field is asked, and what numbers rule out of its labels. `like` names the field whose
+    terms it shares.
+    """
 
     cue: str = Field("", min_length=1)
     meaning: str = ""
     terms: tuple[str, ...] = ()
     like: str = ""
     labels: Mapping[str, str] = {}
+    cutoffs: tuple[Cutoff, ...] = ()
 
 
 class PromptFile(Schema):
@@ -72,7 +76,8 @@ def _read(path: Path) -> PromptFile:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            entry = PromptFile if len(first["loc"]) == 1 else FieldEntry
+            inside = Cutoff if "cutoffs" in first["loc"] else FieldEntry
+            entry = PromptFile if len(first["loc"]) == 1 else inside
             known = ", ".join(entry.model_json_schema()["properties"])
             _refuse(f"{path.name}, {key}", "there is no such key", f"Use one of: {known}.")
         _refuse(f"{path.name}, {key}", first["msg"], "Give it a value of that kind.")
@@ -107,8 +112,13 @@ def _check_names(file: str, content: PromptFile, form: Form) -> None:
         for enum, labels in table.items():
             _check_known(f"{file}, {key}.{enum}", labels, enums[enum])
     _check_known(f"{file}, fields", content.fields, leaves)
+    measurements = [leaf.path for leaf in leaves.values() if isinstance(leaf, Leaf) and leaf.measure]
     for path, entry in content.fields.items():
         _check_known(f'{file}, fields."{path}".labels', entry.labels, _labels(leaves[path]))
+        for cutoff in entry.cutoffs:
+            where = f'{file}, fields."{path}".cutoffs'
+            _check_known(f"{where}.of", [cutoff.of], measurements)
+            _check_known(f"{where}.rules_out", cutoff.rules_out, _labels(leaves[path]))
 
 
 def _check_known(where: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -124,7 +134,7 @@ def _labels(leaf: Leaf | Members) -> set[str]:
 
 
 def _check_said(file: str, book: PromptBook, form: Form) -> None:
-    """Refuse two fields or two labels that the model would read alike, and terms taken from nowhere."""
+    """Refuse two fields or two labels that the model would read alike, terms taken from nowhere, and cut-offs that come too late."""
     fields = book.own.get("fields", {})
     for path, entry in fields.items():
         _check_known(f'{file}, fields."{path}".like', filter(None, [entry.get("like")]), fields)
@@ -136,6 +146,9 @@ def _check_said(file: str, book: PromptBook, form: Form) -> None:
             for word in (book.word(leaf, label), *book.kinds(leaf, label))
         ]
         _check_apart(f"{file}, words.{leaf.labels_of}", said)
+        if leaf.gate and leaf.gate.path in book.cutoffs(form):
+            says = f"{leaf.path} is asked by its answer, before its number is known"
+            _refuse(f'{file}, fields."{leaf.gate.path}".cutoffs', says, "Take either out.")
 
 
 def _check_apart(where: str, said: Iterable[tuple[str, str]]) -> None:

@@ -7,14 +7,16 @@ from functools import lru_cache
 from typing import Final
 
 from extractor.chambers import Side, side_of
-from extractor.folding import fold
-from extractor.lexicon import VENTRICULAR_TERMS
+from extractor.folding import fold, words
+from extractor.lexicon import NO_AGENT, NOT_LOOKED, VENTRICULAR_TERMS
 
 # A word; the letters before a digit ("LVEF55%"), though not of "T1"; a sign that a term may hold ("T2*", "% LGE").
 _TOKEN: Final = re.compile(r"[^\W\d_]{2,}(?=[0-9])|[^\W_]+|[*\u2217%]")
 _GAP: Final = re.compile(r"\s{0,2}[-\u2010\u2011\u2013/('\u2019]?\s?")
 _DOTTED: Final = frozenset({"max", "min", "li", "re", "ed", "es", "d"})
 _PURE_SIDE: Final = frozenset({"lv", "rv", "vi", "vd", "vg"})
+_NOT_LOOKED: Final = re.compile(NOT_LOOKED)
+_NO_AGENT: Final = words(NO_AGENT)
 _VENTRICULAR: Final = re.compile(rf"(?<![^\W_])(?:{VENTRICULAR_TERMS})(?![^\W_])")
 
 
@@ -79,8 +81,9 @@ class Terms:
             i += length or 1
 
     def mentioned(self, text: str) -> bool:
-        """Whether a text holds any of the terms."""
-        return next(self.find(fold(text).lower, []), None) is not None
+        """Whether a text holds any of the terms, other than to say that nobody looked."""
+        lower = _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
+        return any(not _NOT_LOOKED.match(lower, mention.end) for mention in self.find(lower, []))
 
     def _longest(
         self, lower: str, tokens: list[tuple[str, int, int] | None], i: int

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[1] / "examples"
 OPPOSITES = "There is extensive late gadolinium enhancement of the septum. There is no myocardial oedema."
 
+NUMBERS = "Left ventricular ejection fraction 38 %. Right ventricular ejection fraction 56 %. No gadolinium was given."
+
 
 def rows() -> list[list[str]]:
     lines = (EXAMPLES / "README.md").read_text("utf-8").splitlines()
@@ -35,17 +37,18 @@ def network_less() -> list[str]:
 
 @pytest.fixture(scope="module")
 def answers(network_less: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    opposites = tmp_path_factory.mktemp("reports") / "opposites.txt"
-    opposites.write_text(OPPOSITES, "utf-8")
-    files = [*(str(EXAMPLES / row[0]) for row in rows()), str(opposites)]
-    command = [*network_less, sys.executable, "-m", "extractor", "extract", "--json", *files]
+    folder = tmp_path_factory.mktemp("reports")
+    for name, text in (("opposites", OPPOSITES), ("numbers", NUMBERS)):
+        (folder / f"{name}.txt").write_text(text, "utf-8")
+    files = [*(EXAMPLES / row[0] for row in rows()), *folder.glob("*.txt")]
+    command = [*network_less, sys.executable, "-m", "extractor", "extract", "--json", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return {Path(one["id"]).name: one for one in map(json.loads, done.stdout.splitlines())}
 
 
 def test_reports_are_read_with_the_network_cut_off(answers):
-    assert len(answers) == len(rows()) + 1
+    assert len(answers) == len(rows()) + 2
     assert all(answer["provenance"]["model"] == "qwen2.5-coder-1.5b-cmr" for answer in answers.values())
 
 
@@ -69,6 +72,17 @@ def test_two_findings_of_opposite_polarity_come_out_opposite(answers):
     assert findings["findings.oedema"]["value"] == "absent"
     assert "enhancement" in findings["findings.lge"]["evidence"]["text"]
     assert "oedema" in findings["findings.oedema"]["evidence"]["text"]
+
+
+def test_a_number_speaks_where_no_word_does(answers):
+    findings = answers["numbers.txt"]["fields"]
+    assert findings["findings.lv_systolic_dysfunction"]["value"] == "present"
+    assert "38 %" in findings["findings.lv_systolic_dysfunction"]["evidence"]["text"]
+    assert findings["findings.rv_systolic_dysfunction"]["value"] == "absent"
+
+
+def test_without_contrast_nothing_is_said_of_late_enhancement(answers):
+    assert answers["numbers.txt"]["fields"]["findings.lge"]["value"] == "not_stated"
 
 
 def test_most_examples_get_their_diagnosis(answers):

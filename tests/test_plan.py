@@ -49,6 +49,42 @@ def test_a_finding_that_nothing_speaks_of_is_not_stated(text):
     assert labels(bound(text), "findings.thrombus") == ["not_stated"]
 
 
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("T2* 9 ms. No gadolinium was given. LVEF 45 %.", "lge"),
+        ("T2* 9 ms. Contrast was not given. LVEF 45 %.", "lge"),
+        ("Kontrastmittel wurde nicht verabreicht. LVEF 45 %.", "lge"),
+        ("Estudio sin contraste. FEVI 45 %.", "lge"),
+        ("LGE | not performed\nLVEF 45 %", "lge"),
+        ("LVEF 45 %. Oedema: not assessed.", "oedema"),
+        ("LVEF 45 %. Ödem nicht beurteilbar.", "oedema"),
+        ("LVEF 45 %. T2 mapping: not possible.", "oedema"),
+        ("FEVI 45 %. Perfusión no realizada.", "perfusion_defect"),
+        ("LVEF 45 %\nVALVES          not assessed", "valve_disease"),
+    ],
+)
+def test_what_nobody_looked_at_is_not_stated(text, finding):
+    assert labels(bound(text), f"findings.{finding}") == ["not_stated"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LVEF 45 %. No contrast enhancement.", "lge"),
+        ("LVEF 45 %. Kein Kontrastmittel-Enhancement.", "lge"),
+        ("LVEF 45 %. Ohne KM-Aufnahme.", "lge"),
+        ("LVEF 45 %. The myocardium takes up no contrast.", "lge"),
+        ("LVEF 45 %. No LGE. Perfusion not performed.", "lge"),
+        ("LVEF 45 %. No oedema; valves not assessed.", "oedema"),
+        ("LVEF 45 %. Thrombus: none. Not assessed: valves.", "thrombus"),
+        ("LVEF 45 %. Perfusion not assessable at the apex, inferior defect.", "perfusion_defect"),
+    ],
+)
+def test_what_is_denied_or_partly_seen_is_asked(text, finding):
+    assert labels(bound(text), f"findings.{finding}") == STATUS
+
+
 def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
     plan = bound("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
     assert labels(plan, "findings.thrombus") == STATUS

@@ -188,7 +188,7 @@ def test_cues_are_short_and_unique_in_their_schema(ref: str) -> None:
 def test_every_question_has_terms_or_a_gate_and_none_is_empty_or_repeated(ref: str) -> None:
     for path, kind, metadata in leaves(get(ref).model):
         field = book(ref).own["fields"][path]
-        assert {"cue", "meaning"} <= set(field) <= {"cue", "meaning", "terms", "like"}, path
+        assert {"cue", "meaning"} <= set(field) <= {"cue", "meaning", "terms", "like", "cutoffs"}, path
         assert not {"terms", "like"} <= set(field), path
         many = get_origin(kind) is list
         gated = not many and any(isinstance(mark, When) for mark in metadata)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated
 
 import httpx
 import pytest
@@ -23,6 +24,7 @@ from extractor.compile import compile_form
 from extractor.errors import NotFoundError, SchemaError
 from schemas import registry
 from schemas.cmr_diagnosis_v1 import Diagnosis as FiveDiagnoses
+from schemas.fields import Finding, Measure, Measured, Schema, When
 from schemas.migrate import migrate
 from schemas.version import with_labels
 
@@ -37,6 +39,15 @@ PAGE = (ROOT / "docs" / "schemas.md").read_text("utf-8")
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+class Weak(Schema):
+    lvef: Annotated[Measured, Measure("%", low=3, high=90)]
+    diagnosis: Finding
+
+
+class WeakAndWhy(Weak):
+    why: Annotated[Finding, When("diagnosis", "present")]
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +181,7 @@ def test_a_folder_is_run_only_when_it_is_named(place):
 
 # --- what is wrong is named, with its place and its fix ---
 
+CUTOFF = '[fields.diagnosis]\ncutoffs = [{ of = "lvef", below = 50, rules_out = ["normal"] }]\n'
 SECOND = (PY, "site_second_v1.py")
 
 FAULTS = {
@@ -200,6 +212,9 @@ FAULTS = {
     "word": ((TOML, "[labels.", '[words.Diagnosis]\ndanon = "other"\n[labels.'), "words.Diagnosis.other: "),
     "field": ((TOML, "[labels.", '[fields.diagnose]\ncue = "x"\n[labels.'), "fields.diagnose: The schema has nothing"),
     "field's key": ((TOML, "[labels.", '[fields.diagnosis]\nclue = "x"\n[labels.'), "fields.diagnosis.clue: "),
+    "cut-off's number": ((TOML, "[labels.", f"{CUTOFF.replace('normal', 'dcm')}[labels."), '"diagnosis".cutoffs.of.lvef: The schema has nothing'),
+    "cut-off's bounds": ((TOML, "[labels.", f"{CUTOFF.replace('below = 50, ', '')}[labels."), "it needs at_least, below or both"),
+    "cut-off's key": ((TOML, "[labels.", f"{CUTOFF.replace('below', 'under')}[labels."), "Use one of: of, at_least, below, rules_out."),
     "field's like": ((TOML, "[labels.", '[fields.diagnosis]\nlike = "x"\n[labels.'), '"diagnosis".like.x: '),
 }  # fmt: skip
 
@@ -245,6 +260,19 @@ def test_two_fields_asked_alike_are_refused(place):
         file.write('[fields.second]\ncue = "diagnosis"\n')
     with pytest.raises(SchemaError, match=r"fields\.second: it reads the same as diagnosis"):
         site.load(place)
+
+
+@pytest.mark.parametrize("model", [Weak, WeakAndWhy])
+def test_a_field_that_others_wait_for_has_no_cutoffs(tmp_path, model):
+    (tmp_path / "own@1.toml").write_text(f'schema = "own@1"\n{CUTOFF.replace("normal", "absent")}')
+    forms = {"own@1": compile_form(model)}
+    if model is Weak:
+        prompt_file.check(tmp_path, forms)
+        return
+    with pytest.raises(
+        SchemaError, match=r'"diagnosis".cutoffs: why is asked by its answer, before its number'
+    ):
+        prompt_file.check(tmp_path, forms)
 
 
 def test_prompt_files_that_extend_each_other_are_refused(place):

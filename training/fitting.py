@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from eval.calibration import ERROR
 from extractor.calibration import Fit, Kind, soften
 from extractor.decode import reading
+from extractor.plan import best
 
 _FLOOR: Final = 1e-12  # a probability that rounding took to zero
 _HOTTEST: Final = 20.0
@@ -139,7 +140,7 @@ def shifted(rows: Sequence[Row], by: Mapping[str, Mapping[str, float]]) -> list[
 
 def _shifted(row: Row, shift: Mapping[str, float]) -> Row:
     chances = reading.shifted(row.probabilities, row.labels, shift)
-    return replace(row, probabilities=chances, taken=reading.best(chances))
+    return replace(row, probabilities=chances, taken=best(chances))
 
 
 def held_out(rows: Sequence[Row], error: float = ERROR) -> Iterator[tuple[Row, bool]]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import islice
 
-from extractor.decode.reading import Choice, Reading, best, score
+from extractor.decode.reading import Choice, Reading, score
 from extractor.engine.base import Engine
 from extractor.form import Members
 from extractor.lists import close_list
@@ -28,9 +28,7 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
         for (reading, question), raw in zip(asked, chances, strict=False):
             one = reading.shifted(question, _by_option(reading, question, raw))
-            reading.answers[question.path] = Answer(
-                question.options[best(one)], question.options, one, "answered"
-            )
+            reading.answers[question.path] = Answer.likeliest(question.options, one)
         for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
             reading.cite(question, one)
     for reading in readings:

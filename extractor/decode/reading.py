@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from extractor.engine.base import Ask, Engine
 from extractor.form import Leaf
-from extractor.plan import Answer, Plan, Question, evidence
+from extractor.plan import Answer, Plan, Question, best, evidence
 from extractor.prompt import Layout
 from extractor.trie import Tokens, branchings, probabilities
 from schemas.fields import Evidence
@@ -73,11 +73,6 @@ def shifted(chances: Sequence[float], labels: Sequence[str], shift: Mapping[str,
     weights = [p * math.exp(shift.get(label, 0.0)) for p, label in zip(chances, labels, strict=True)]
     total = math.fsum(weights)
     return tuple(weight / total for weight in weights)
-
-
-def best(chances: Sequence[float]) -> int:
-    """Index of the highest; the first of equals, so that ties always break the same way."""
-    return max(range(len(chances)), key=chances.__getitem__)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""What a number says where words do not: with an LVEF of 40 %, "LV dysfunction: absent" is ruled out.
+
+A prompt file gives a finding its cut-offs, criteria that its meaning tells the model as well. A small model reads
+the number and still misses what it means, so code draws that conclusion, once all questions have been answered.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from extractor.plan import Answer, best
+from schemas.fields import Schema
+
+
+class Cutoff(Schema):
+    """Where the measurement `of` lies in `at_least` <= value < `below`, in its field's unit, these labels are ruled out."""
+
+    of: str
+    at_least: float | None = None
+    below: float | None = None
+    rules_out: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.at_least is None and self.below is None:
+            raise ValueError("it needs at_least, below or both")
+        return self
+
+    def holds(self, value: Any) -> bool:
+        """Whether a measurement's value is stated and lies there."""
+        if not isinstance(value, dict):
+            return False
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.below is None else self.below
+        return bool(low <= value["value"] < high)
+
+
+def weigh(
+    answers: Mapping[str, Answer], cutoffs: Mapping[str, Sequence[Cutoff]]
+) -> dict[str, tuple[Answer, Any]]:
+    """Return the answers to which a number has something to say, as they are then, each with that number.
+
+    By the law of total probability: as far as the number is likely to lie there, the labels that it rules out share their
+    probability among the others. An answer to which nothing would be left stays as it is.
+    """
+    weighed: dict[str, tuple[Answer, Any]] = {}
+    for path, several in cutoffs.items():
+        answer = answers.get(path)
+        for cutoff in several:
+            number = answers.get(cutoff.of)
+            if answer is None or answer.status != "answered" or number is None:
+                continue
+            pairs = zip(number.options, number.probabilities, strict=True)
+            inside = [(p, option.value) for option, p in pairs if cutoff.holds(option.value)]
+            chance = math.fsum(p for p, _ in inside)
+            left = [p * (label not in cutoff.rules_out) for label, p in answer.distribution.items()]
+            total = math.fsum(left)
+            if chance and total:
+                mixed = [
+                    chance * rest / total + (1 - chance) * p
+                    for rest, p in zip(left, answer.probabilities, strict=True)
+                ]
+                answer = Answer.likeliest(answer.options, mixed)
+                weighed[path] = answer, inside[best([p for p, _ in inside])][1]
+    return weighed
