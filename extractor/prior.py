@@ -34,6 +34,9 @@ _FROM: Final = re.compile(r"(?<![^\W_])(?:from|von|de|desde)(?: [^\W\d_]{1,12})?
 _TO: Final = re.compile(r" (?:to|auf|a|hasta) (?:[^\W\d_]{1,12} )?[<>~]? ?[0-9]")
 _SCOPE_BEHIND: Final = re.compile(r"[ (]{0,3}([^;,.)0-9]*)([;,.)0-9]|$)")
 _HEADING: Final = re.compile(rf"[\s#*_]*(?:{words_of.PRIOR_HEADINGS})[*_]*\s*(?::|(?<!\.)$)")
+_DATE: Final = re.compile(
+    r"(?<![0-9])(?:[0-9]{1,2}[./-][0-9]{1,2}[./-]|(?P<month>[0-9]{1,2})[./-])?(?P<year>(?:19|20)[0-9]{2})(?![0-9])"
+)
 _OTHER_HEADING: Final = re.compile(r"[\s#*_]*[^\s:.,;][^:.,;\n]{1,40}:")
 _SECTION: Final = re.compile(rf"[\s#*_]*(?:{words_of.OTHER_HEADINGS})[*_]*\s*:")
 _NONE: Final = re.compile(rf"\W*(?:{words_of.NONE_WORDS})(?![^\W_])")
@@ -147,5 +150,19 @@ class Sections:
 
     @staticmethod
     def prior_column(lower: str, cell: Cell | None) -> bool:
-        """Say whether a table cell stands in the column of an earlier study."""
-        return cell is not None and cell.header is not None and _PRIOR.search(lower, *cell.header) is not None
+        """Say whether a table cell stands in the column of an earlier study: "previous", or "05/2024" beside "today"."""
+        if cell is None or cell.header is None:
+            return False
+        start, end = cell.header
+        if _PRIOR.search(lower, start, end):
+            return True
+        date = _DATE.fullmatch(lower, start, end)
+        line = lower[lower.rfind("\n", 0, start) + 1 : start] + " " + lower[end:].partition("\n")[0]
+        return date is not None and (
+            _CURRENT.search(line) is not None or any(_month(date) < _month(m) for m in _DATE.finditer(line))
+        )
+
+
+def _month(date: re.Match[str]) -> tuple[str, str]:
+    """The year, and the month where it stands alone before it: in "03/04/2024" nothing says which one it is."""
+    return date["year"], (date["month"] or "").zfill(2)

@@ -240,6 +240,10 @@ def test_a_sum_of_volumes_is_no_date() -> None:
         "Vergleich:\nMRT 2019: LVEF 38 %\n\nBefund:\nLVEF 45 %",
         "Comparativo: RM 2018 con FEVI 38 %\nFEVI 45 %",
         "Parameter | aktuell | Voruntersuchung\nLVEF | 45 % | 38 %",
+        "Parameter | 12.03.2024 | heute\nLVEF | 38 % | 45 %",
+        "          05/2024    today\nLVEF       38 %       45 %",
+        "Parameter | 2021 | 2024\nLVEF | 38 % | 45 %",
+        "Parameter | 03/2024 | 11/2023\nLVEF | 45 % | 38 %",
     ],
 )
 def test_numbers_of_an_earlier_study_are_marked(text: str) -> None:
@@ -256,6 +260,7 @@ def test_numbers_of_an_earlier_study_are_marked(text: str) -> None:
         "Prior myocardial infarction, LVEF 45 %.",
         "Comparison: none.\nLVEF 45 %",
         "Voruntersuchung vom 03.02.2021 liegt vor.\nLVEF 45 %",
+        "Parameter | 03/2024 | Kommentar\nLVEF | 45 % | leicht reduziert",
     ],
 )
 def test_a_mention_of_an_earlier_study_does_not_age_todays_number(text: str) -> None:
