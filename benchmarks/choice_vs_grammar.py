@@ -49,15 +49,19 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 class Bench:
-    def __init__(self, extractor: Extractor, reports: Sequence[str]) -> None:
+    """The timings. Where not `cold`, the instructions stay cached, and a report must be one that was not read before."""
+
+    def __init__(self, extractor: Extractor, reports: Sequence[str], *, cold: bool = True) -> None:
         if not isinstance(extractor.engine, LocalEngine):
             raise TypeError("the benchmark needs the engine in this process")
         self.extractor = extractor
         self.engine = extractor.engine
         self.reports = reports
+        self.cold = cold
 
     def _cold(self) -> None:
-        self.engine.llm.reset_prefix_cache()
+        if self.cold:
+            self.engine.llm.reset_prefix_cache()
 
     def prefill(self, batch: Sequence[str]) -> float:
         """Only the reports' own lines, computed once, one token sampled."""
