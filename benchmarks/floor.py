@@ -3,7 +3,8 @@
     python -m benchmarks.floor [--texts FILE.jsonl]
 
 Each setting reads the same reports in a process of its own: the longest real texts, as in `benchmarks.choice_vs_grammar`.
-The first table says where the engine as it comes spends a report's time, by PyTorch's profiler. The second says what each
+The first table says where the engine as it comes spends a report's time, by PyTorch's profiler, and the lines below it what a
+field and a longer report cost. The second says what each
 setting was expected to save and what is left of the time, with a 95 % bootstrap interval over reports; the engine as
 it comes is measured twice, to see how far chance goes. For CPUs; nothing else may use the machine meanwhile.
 """
@@ -16,14 +17,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.choice_vs_grammar import REAL, SCHEMA, Bench, cpu, ratio_interval, texts
+from benchmarks.choice_vs_grammar import REAL, SCHEMA, Bench, cpu, ratio_interval, seconds, texts
 from benchmarks.peers.lines import own_output
 from extractor.engine.base import Chat
 from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor, Job
+from extractor.result import Extraction
 from extractor.store import default_id, locate
 
 REST = "norms, activations, everything else"
@@ -33,6 +36,8 @@ PARTS = {
     "onednn_mm": "scores of the whole vocabulary",
 }
 """What vLLM's operators do, by a piece of their names."""
+ONE_FIELD = "cmr-diagnosis@1"
+LENGTHS = (1, 2, 4)
 LIMIT = 300  # seconds for one setting, loading and compiling included
 
 
@@ -87,7 +92,32 @@ def measure(setting: Setting, reports: Sequence[str], rounds: int) -> dict[str, 
             "prefill": parts(lambda: bench.prefill(reports[:1])),
             "choice": parts(lambda: bench.extractor.extract([Job(reports[0], SCHEMA)])),
         }
+        found["asked"] = [asked(bench.choice([f"Asking. {text}"])[1][0]) for text in reports]
+        found["one field"] = alone(bench.extractor, reports)
+        found["by length"] = [by_length(bench, reports, times) for times in LENGTHS]
     return found
+
+
+def asked(result: Extraction) -> int:
+    """How many fields the model was asked of."""
+    return sum(one.status == "answered" for one in result.fields.values())
+
+
+def alone(extractor: Extractor, reports: Sequence[str]) -> list[float]:
+    """Return the seconds of reports under the schema of one field."""
+    extractor.prepare(ONE_FIELD)
+    return [
+        seconds(partial(extractor.extract, [Job(text, ONE_FIELD)]))[0]
+        for text in (f"{lead}. {one}" for lead in ("First", "Then") for one in reports)
+    ][len(reports) :]
+
+
+def by_length(bench: Bench, reports: Sequence[str], times: int) -> tuple[float, float]:
+    """Return mean tokens and seconds of the reports printed so many times over."""
+    texts = [f"Length {times}.\n" + "\n".join([text] * times) for text in reports]
+    took = [bench.choice([text])[0] for text in texts]
+    tokens = [len(bench.engine.encode(text)) for text in texts]
+    return sum(tokens) / len(texts), sum(took) / len(texts)
 
 
 def parts(work: Callable[[], Any]) -> dict[str, float]:
@@ -129,6 +159,13 @@ def where_time_goes(first: Mapping[str, Any]) -> Iterator[str]:
     own, computed = (sum(first[key]) / len(first[key]) for key in ("own", "computed"))
     yield ""
     yield f"Tokens a report: {own:.0f} its own, {computed:.0f} computed by `choice`."
+    several, one, fields = (sum(first[key]) / len(first[key]) for key in ("choice", "one field", "asked"))
+    yield (
+        f"`{ONE_FIELD}` takes {one:.2f} s; `{SCHEMA}`, where {fields:.0f} fields are asked of a report, {several:.2f} s: "
+        f"{(several / one - 1) / (fields - 1):.1%} more for each further field."
+    )
+    told = ", ".join(f"{tokens:.0f} tokens {took:.2f} s" for tokens, took in first["by length"])
+    yield f"The same reports printed {', '.join(map(str, LENGTHS))} times over: {told}."
     yield ""
 
 

@@ -115,7 +115,7 @@ PRIOR_HEADINGS: Final = (
     "voraufnahmen?[^:]{0,40}|comparativo|comparacion[^:]{0,40}|(?:estudios?|rm|rmc|resonancia) (?:previ[oa]s?|anterior(?:es)?)[^:]{0,40}"
 )
 NONE_WORDS: Final = "none|no|not|keine?|nicht|ningun[oa]?|sin"
-# Behind a term: nobody looked, so that nothing is said. "Oedema: not assessed", "LGE ..... not performed", "Klappen
+# Behind a term: nobody looked, so that nothing is said. "Oedema: not assessed", "LGE | not performed", "Klappen
 # sind nicht beurteilbar". With words of French, Italian, Portuguese and Dutch, which terms have as well.
 NOT_LOOKED: Final = (
     r"[\s:.|,>*()\[\]\u2013-]{1,40}(?:(?:images?|imaging|maps?|mapping|was|were|is|are|could|be|has|have|been|wurden?|ist|sind|"

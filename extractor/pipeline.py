@@ -1,6 +1,6 @@
 """The main path: report in, `Extraction` out, many reports at a time on one engine.
 
-text ─ Report ─ bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ Plan.assemble ─ Extraction
+text ─ Report ─ bind ─ Plan ─ Layout.open ─ EXECUTORS[decode] ─ merge ─ weigh ─ Plan.assemble ─ Extraction
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,13 +203,12 @@ class Extractor:
 
     def _result(self, task: _Task, readings: Sequence[Reading]) -> Extraction | ExtractorError:
         answers, cited = merge(readings)
-        evidence: dict[str, Evidence | None] = {**cited}
+        evidence: dict[str, Evidence | None] = dict(cited)
         weighed = weigh(answers, self._schema(task.job.schema).cutoffs)
         for path, (answer, number) in weighed.items():
             if answer.option != answers[path].option:
-                source = task.plans[0].sentence_of(number) if answer.option.stated else None
-                evidence[path] = source
-        answers = {**answers, **{path: answer for path, (answer, _) in weighed.items()}}
+                evidence[path] = task.plans[0].sentence_of(number) if answer.option.stated else None
+        answers = dict(answers) | {path: answer for path, (answer, _) in weighed.items()}
         try:
             data = task.plans[0].assemble(answers)
         except ExtractorError as error:
