@@ -85,14 +85,14 @@ def measure(setting: Setting, reports: Sequence[str], rounds: int) -> dict[str, 
                 prefill[i] += floor / rounds
     found: dict[str, Any] = {"choice": choice, "prefill": prefill}
     if setting is SETTINGS[0]:
-        usage = [bench.choice([f"Counting. {text}"])[1][0].usage for text in reports]
-        found["computed"] = [one.prompt_tokens - one.cached_tokens for one in usage]
+        results = [bench.choice([f"Counting. {text}"])[1][0] for text in reports]
+        found["computed"] = [one.usage.prompt_tokens - one.usage.cached_tokens for one in results]
+        found["asked"] = [asked(one) for one in results]
         found["own"] = [len(engine.encode(text)) for text in reports]
         found["parts"] = {
             "prefill": parts(lambda: bench.prefill(reports[:1])),
             "choice": parts(lambda: bench.extractor.extract([Job(reports[0], SCHEMA)])),
         }
-        found["asked"] = [asked(bench.choice([f"Asking. {text}"])[1][0]) for text in reports]
         found["one field"] = alone(bench.extractor, reports)
         found["by length"] = [by_length(bench, reports, times) for times in LENGTHS]
     return found
@@ -104,20 +104,17 @@ def asked(result: Extraction) -> int:
 
 
 def alone(extractor: Extractor, reports: Sequence[str]) -> list[float]:
-    """Return the seconds of reports under the schema of one field."""
-    extractor.prepare(ONE_FIELD)
-    return [
-        seconds(partial(extractor.extract, [Job(text, ONE_FIELD)]))[0]
-        for text in (f"{lead}. {one}" for lead in ("First", "Then") for one in reports)
-    ][len(reports) :]
+    """Return the seconds of reports under the schema of one field, once it has been warmed up on them."""
+    extractor.extract([Job(f"Before. {text}", ONE_FIELD) for text in reports])
+    return [seconds(partial(extractor.extract, [Job(text, ONE_FIELD)]))[0] for text in reports]
 
 
 def by_length(bench: Bench, reports: Sequence[str], times: int) -> tuple[float, float]:
     """Return mean tokens and seconds of the reports printed so many times over."""
-    texts = [f"Length {times}.\n" + "\n".join([text] * times) for text in reports]
-    took = [bench.choice([text])[0] for text in texts]
-    tokens = [len(bench.engine.encode(text)) for text in texts]
-    return sum(tokens) / len(texts), sum(took) / len(texts)
+    longer = [f"Length {times}.\n" + "\n".join([text] * times) for text in reports]
+    took = [bench.choice([text])[0] for text in longer]
+    tokens = [len(bench.engine.encode(text)) for text in longer]
+    return sum(tokens) / len(longer), sum(took) / len(longer)
 
 
 def parts(work: Callable[[], Any]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from extractor.folding import fold, words
 from extractor.form import Leaf, Members
 from extractor.plan import Plan, bind
 from extractor.report import Report
-from extractor.terms import compiled
+from extractor.terms import compiled, spoken
 from schemas.fields import NOT_STATED
 
 
@@ -160,7 +160,7 @@ class Keywords(_Baseline):
         terms = compiled(((path, tuple(self._terms[path])),))
         for option in plan.supplied[path]:
             place = plan.sentence_of(option.value)
-            if place and terms.mentioned(place.text):
+            if place and terms.mentioned(spoken(place.text)):
                 return Given(value=option.value["value"])
         return Given(value=NOT_STATED)
 

@@ -47,21 +47,29 @@ def weigh(
     """
     weighed: dict[str, tuple[Answer, Any]] = {}
     for path, several in cutoffs.items():
-        answer = answers.get(path)
         for cutoff in several:
+            answer = weighed[path][0] if path in weighed else answers.get(path)
             number = answers.get(cutoff.of)
-            if answer is None or answer.status != "answered" or number is None:
-                continue
-            pairs = zip(number.options, number.probabilities, strict=True)
-            inside = [(p, option.value) for option, p in pairs if cutoff.holds(option.value)]
-            chance = math.fsum(p for p, _ in inside)
-            left = [p * (label not in cutoff.rules_out) for label, p in answer.distribution.items()]
-            total = math.fsum(left)
-            if chance and total:
-                mixed = [
-                    chance * rest / total + (1 - chance) * p
-                    for rest, p in zip(left, answer.probabilities, strict=True)
-                ]
-                answer = Answer.likeliest(answer.options, mixed)
-                weighed[path] = answer, inside[best([p for p, _ in inside])][1]
+            if (
+                answer
+                and answer.status == "answered"
+                and number
+                and (now := _weighed(answer, number, cutoff))
+            ):
+                weighed[path] = now
     return weighed
+
+
+def _weighed(answer: Answer, number: Answer, cutoff: Cutoff) -> tuple[Answer, Any] | None:
+    """Return an answer as it is then, with the likeliest number that lies there; None where that changes nothing."""
+    pairs = zip(number.options, number.probabilities, strict=True)
+    inside = [(p, option.value) for option, p in pairs if cutoff.holds(option.value)]
+    chance = math.fsum(p for p, _ in inside)
+    left = [p * (label not in cutoff.rules_out) for label, p in answer.distribution.items()]
+    total = math.fsum(left)
+    if not chance or not total:
+        return None
+    mixed = [
+        chance * rest / total + (1 - chance) * p for rest, p in zip(left, answer.probabilities, strict=True)
+    ]
+    return Answer.likeliest(answer.options, mixed), inside[best([p for p, _ in inside])][1]

@@ -19,7 +19,7 @@ from extractor.candidates import Wanted, candidates
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
-from extractor.terms import compiled
+from extractor.terms import compiled, spoken
 from schemas.fields import Evidence, Quantity
 
 
@@ -54,8 +54,9 @@ def _spoken_of(
         for path in ([leaf.path] if isinstance(leaf, Leaf) else map(leaf.member, leaf.labels))
         if terms.get(path)
     }
+    said = [spoken(sentence.text) for sentence in sentences]
     return {
-        path: tuple(i for i, sentence in enumerate(sentences) if finder.mentioned(sentence.text))
+        path: tuple(i for i, text in enumerate(said) if finder.mentioned(text))
         for path, finder in finders.items()
     }
 

@@ -157,9 +157,11 @@ class Sections:
         if _PRIOR.search(lower, start, end):
             return True
         date = _DATE.fullmatch(lower, start, end)
-        line = lower[lower.rfind("\n", 0, start) + 1 : start] + " " + lower[end:].partition("\n")[0]
-        return date is not None and (
-            _CURRENT.search(line) is not None or any(_month(date) < _month(m) for m in _DATE.finditer(line))
+        if date is None:
+            return False
+        row = lower.rfind("\n", 0, start) + 1, (lower.find("\n", end) + 1 or len(lower) + 1) - 1
+        return _CURRENT.search(lower, *row) is not None or any(
+            _month(date) < _month(other) for other in _DATE.finditer(lower, *row)
         )
 
 

@@ -139,6 +139,7 @@ def _check_said(file: str, book: PromptBook, form: Form) -> None:
     for path, entry in fields.items():
         _check_known(f'{file}, fields."{path}".like', filter(None, [entry.get("like")]), fields)
     _check_apart(f"{file}, fields", [(leaf.path, book.cue(leaf.path, form)) for leaf in form.leaves()])
+    cutoffs = book.cutoffs(form)
     for leaf in form.leaves():
         said = [
             (label, word)
@@ -146,7 +147,7 @@ def _check_said(file: str, book: PromptBook, form: Form) -> None:
             for word in (book.word(leaf, label), *book.kinds(leaf, label))
         ]
         _check_apart(f"{file}, words.{leaf.labels_of}", said)
-        if leaf.gate and leaf.gate.path in book.cutoffs(form):
+        if leaf.gate and leaf.gate.path in cutoffs:
             says = f"{leaf.path} is asked by its answer, before its number is known"
             _refuse(f'{file}, fields."{leaf.gate.path}".cutoffs', says, "Take either out.")
 

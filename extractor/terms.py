@@ -80,9 +80,8 @@ class Terms:
                 yield self._mention(lower, free, i, i + length, fields)
             i += length or 1
 
-    def mentioned(self, text: str) -> bool:
-        """Whether a text holds any of the terms, other than to say that nobody looked."""
-        lower = _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
+    def mentioned(self, lower: str) -> bool:
+        """Whether a text, as `spoken` gives it, holds any of the terms, other than to say that nobody looked."""
         return any(not _NOT_LOOKED.match(lower, mention.end) for mention in self.find(lower, []))
 
     def _longest(
@@ -147,6 +146,11 @@ def _side_of_field(field: str, terms: list[str]) -> Side | None:
     if max(left, right) * 4 < len(terms) or left == right:
         return None
     return "left" if left > right else "right"
+
+
+def spoken(text: str) -> str:
+    """Return a text folded, and blank where it says that no contrast agent was given."""
+    return _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
 
 
 @lru_cache(maxsize=512)

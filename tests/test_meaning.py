@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 OPPOSITES = "There is extensive late gadolinium enhancement of the septum. There is no myocardial oedema."
-
 NUMBERS = "Left ventricular ejection fraction 38 %. Right ventricular ejection fraction 56 %. No gadolinium was given."
 
 
