@@ -342,16 +342,17 @@ def check(names: tuple[str, ...], out: Path) -> None:
 
     from eval.cases import problems
     from eval.gold import load
-    from eval.leaks import leaks
+    from eval.leaks import copies, leaks
 
     sets = [load(name, out) for name in names]
     found = [
         f"{one.name}, {case.id}: {said}" for one in sets for case in one.cases for said in problems(case)
     ]
-    for one, other in [*combinations(sets, 2), *((one, one) for one in sets)]:
+    alike = [(one, one, copies(one.cases)) for one in sets]
+    alike += [(one, other, leaks(one.cases, other.cases)) for one, other in combinations(sets, 2)]
+    for one, other, several in alike:
         found += [
-            f"{one.name}, {leak.one}: near-duplicate of {leak.other} in {other.name}"
-            for leak in leaks(one.cases, other.cases)
+            f"{one.name}, {leak.one}: near-duplicate of {leak.other} in {other.name}" for leak in several
         ]
     for problem in found:
         click.echo(problem)

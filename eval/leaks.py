@@ -38,3 +38,12 @@ def leaks(ones: Iterable[Case], others: Iterable[Case]) -> Iterator[Leak]:
             share = len(own & theirs) / min(len(own), len(theirs))
             if share >= SHARED and case.id != other.id:
                 yield Leak(case.id, other.id, share)
+
+
+def copies(cases: Iterable[Case]) -> Iterator[Leak]:
+    """Yield the near-duplicates within a set, less twins: texts alike but for the findings that make the diagnosis another."""
+    cases = list(cases)
+    diagnosis = {case.id: case.gold.diagnosis for case in cases}
+    for leak in leaks(cases, cases):
+        if diagnosis[leak.one] == diagnosis[leak.other]:
+            yield leak

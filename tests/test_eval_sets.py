@@ -10,7 +10,7 @@ import pytest
 
 from eval.agreement import agreements, differences, readings
 from eval.cases import SETS, Case, case_schema, problems, read
-from eval.leaks import leaks
+from eval.leaks import copies, leaks
 from schemas.cmr_diagnosis_v1 import Diagnosis as Five
 from schemas.cmr_diagnosis_v3 import Diagnosis
 
@@ -59,7 +59,16 @@ def test_no_text_and_no_near_duplicate_is_in_two_sets(sets, one, other):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_report_is_written_twice(sets, name):
-    assert list(leaks(sets[name], sets[name])) == []
+    assert list(copies(sets[name])) == []
+
+
+def test_texts_alike_are_no_copies_where_the_diagnosis_is_another(sets):
+    case = sets["cmr-109"][0]
+    copy = case.model_copy(update={"id": "copy"})
+    assert [(leak.one, leak.other) for leak in copies([case, copy])] == [(case.id, "copy"), ("copy", case.id)]
+    assert case.gold.diagnosis != "aortic"
+    twin = copy.model_copy(update={"gold": case.gold.model_copy(update={"diagnosis": "aortic"})})
+    assert list(copies([case, twin])) == []
 
 
 def test_a_copy_is_found_whatever_its_numbers_and_case(sets):
