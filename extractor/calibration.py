@@ -7,7 +7,7 @@ an answer; shifts change answers, for the one schema that they were fitted on.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -56,6 +56,11 @@ def soften(probabilities: Sequence[float], temperature: float) -> tuple[float, .
     return tuple(power / total for power in powers)
 
 
+def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Add up what two shifts do to each label of the first."""
+    return {label: value + other.get(label, 0.0) for label, value in one.items()}
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
@@ -89,10 +94,20 @@ class Calibration(_Data):
     shifts: Mapping[str, Mapping[str, float]] = Field(
         default_factory=dict, description="by path and label: what is added to the label's log-probability"
     )
+    doubts: Mapping[str, Mapping[str, float]] = Field(
+        default_factory=dict, description="the same, added besides where the report speaks of it with doubt"
+    )
 
     def __str__(self) -> str:
         """Name and hash, short, for provenance."""
         return f"{self.set_} sha256:{hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:12]}"
+
+    def shifts_of(self, doubted: Collection[str]) -> dict[str, Mapping[str, float]]:
+        """Return the shifts of a report in which these paths are doubted."""
+        return {
+            path: added(shift, self.doubts.get(path, {})) if path in doubted else shift
+            for path, shift in self.shifts.items()
+        }
 
     def apply(self, leaf: Leaf | Members, answer: Answer) -> tuple[Answer, bool | None]:
         """Return an answer with its probabilities calibrated, and whether it is for review: None if unknown.

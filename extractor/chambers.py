@@ -26,6 +26,9 @@ _PAIR: Final = re.compile(
     r"(?<![^\W_])(?:(?:lv|vi|vg|left|links|izquierdo)\s?/\s?(?:rv|vd|right|rechts|derecho)|"
     r"(?:rv|vd|right|rechts|derecho)\s?/\s?(?:lv|vi|vg|left|links|izquierdo))(?![^\W_])"
 )
+_RIGHT_HEART: Final = words(words_of.RIGHT_HEART_WORDS)
+_OTHER_PART: Final = words(words_of.OTHER_PARTS)
+_LEFT_HEART: Final = words(f"{words_of.LEFT_WORDS}|{words_of.LEFT_HEART_WORDS}|{words_of.VENTRICULAR_TERMS}")
 _REACH: Final = (
     4  # sentences that a sentence about one ventricle speaks for; a heading speaks until the next one
 )
@@ -64,6 +67,19 @@ def side_of_cell(text: str) -> Side | None:
     return "right" if found == {"right"} else None
 
 
+def right_heart(lower: str) -> bool:
+    """Whether a folded text may say something of the right ventricle: it names it, or several chambers together."""
+    return _RIGHT_HEART.search(lower) is not None or any(
+        _named(match) in ("right", "both") and not _insertion(lower, match)
+        for match in _SIDES.finditer(lower)
+    )
+
+
+def elsewhere(lower: str) -> bool:
+    """Whether a folded sentence is about another part of the heart than the left ventricle: "LA mildly dilated"."""
+    return _OTHER_PART.search(lower) is not None and _LEFT_HEART.search(lower) is None
+
+
 class Chambers:
     """The chamber words of one folded text, found by position."""
 
@@ -73,7 +89,7 @@ class Chambers:
         self.markers = [
             Marker(match.start(), match.end(), side)
             for match in _SIDES.finditer(lower)
-            if (side := _named(match)) and not self._insertion(match)
+            if (side := _named(match)) and not _insertion(lower, match)
         ]
         self._starts = [marker.start for marker in self.markers]
         self.topics = self._topics(bounds)
@@ -102,10 +118,6 @@ class Chambers:
         parts = [self._lower[slice(*cell.label)], self._lower[slice(*cell.header)] if cell.header else ""]
         sides = {side for side in map(side_of_cell, parts) if side}
         return sides.pop() if len(sides) == 1 else None
-
-    def _insertion(self, match: re.Match[str]) -> bool:
-        around = self._lower[max(0, match.start() - 25) : match.end() + 20]
-        return _INSERTION.search(around) is not None
 
     def _topics(self, bounds: Sequence[tuple[int, int]]) -> list[Topic]:
         topics: list[Topic] = []
@@ -140,6 +152,11 @@ class Chambers:
         heading = re.match(r"[\w \t()/*_-]{0,24}:(?!\s?[<>≤≥~]?\s?[0-9])|[\s*_#.-]*$", rest) is not None
         ventricle = first.side in ("left", "right")
         return Topic(first.side if ventricle else None, heading and ventricle)
+
+
+def _insertion(lower: str, match: re.Match[str]) -> bool:
+    around = lower[max(0, match.start() - 25) : match.end() + 20]
+    return _INSERTION.search(around) is not None
 
 
 def _named(match: re.Match[str]) -> Side | None:

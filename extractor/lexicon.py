@@ -134,6 +134,20 @@ NO_AGENT: Final = (
 REFERENCE_HEADER: Final = f"{NORMAL_STRONG}|norm[a-z]*|range|rango|limits?|limites"
 COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 
+# A clause that holds one of these doubts what it speaks of. "Likely" and "suggests" are of a conclusion as a rule.
+DOUBT: Final = (
+    r"fragl[a-z]*|zweifel[a-z]*|unsicher|vielleicht|evtl|eventuell|moglich[a-z]*|denkbar|vermut[a-z]*|verdacht[a-z]*|suspekt|scheint|"
+    r"grenzwertig[a-z]*|an der grenze|"
+    r"nicht (?:ganz |vollig |sicher )?(?:sicher|mit sicherheit|gesichert|bewiesen|auszuschlie(?:ss|\u00df)en|ausgeschlossen)|"
+    r"questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|perhaps|maybe|may|might|whether|"
+    r"conceivabl[ey]|presumed|supposed|suspect(?:ed|s)?|suspicio(?:n|us)|borderline|hint|"
+    r"(?:not|cannot|can't|can not|neither) (?:be )?(?:[a-z]+ )?(?:sure|certain|proven|established|excluded?|ruled?|discarded|affirmed|confirmed)|"
+    r"dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|incipiente|"
+    r"no (?:se )?(?:[a-z]+ )?(?:descart|exclu[iy]|confirm|segur|concluy|asegur)[a-z]*|"
+    r"douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien"
+)
+CLAUSE_ENDS: Final = r"[;,.|]| (?:but|aber|jedoch|pero|and|und|y|e|et|en) "
+
 # --- chambers -----------------------------------------------------------------------------------------------------
 
 LEFT_WORDS: Final = (
@@ -160,6 +174,26 @@ ATRIUM_WORDS: Final = (
 )
 BIVENTRICULAR_WORDS: Final = (
     "biventricul[a-z]*|biventrikul[a-z]*|both ventricles|beider? ventrikel|ambos ventriculos"
+)
+# What else may say something of the right ventricle: the heart's chambers together, or a side alone.
+RIGHT_HEART_WORDS: Final = (
+    "ventricles|ventriculos|ventricules|ventricoli|ventrikels|(?<!linke )(?<!linke[rn] )(?:ventrikeln?|kammern?)|kammer(?:gr|dil|wei)[a-z]*|"
+    "bivent[a-z]*|(?<!left )chambers?|herzhohlen|camaras?|cavit(?:ies|es|a)|cavidades|hartkamers|rechtsherz[a-z]*|right[- ]sided|"
+    "both|beide[nrs]?|amb[oa]s|entramb[ie]|les deux|right one|(?:el|y) derecho|der rechte|le droit|il destro|nothing is dilated|"
+    "(?:right|rechte[rnms]?) v[a-z]+|heart size|herzgross?e|ventriculo direito|rechterkamer|rechter kamer"
+)
+# A sentence that names one of these, and nothing of the left ventricle, says nothing of its size, walls or function.
+OTHER_PARTS: Final = (
+    "peri[ck]ard[a-z]*|herzbeutel[a-z]*|effusions?|derrame|[a-z]*erguss[a-z]*|aort[a-z]*|arch|arco|bogen|leaflets?|velos?|segel|"
+    "[a-z]*klappen?|valv[a-z]*|mitral[a-z]*|tri[ck]uspid[a-z]*|ins?suffi[cz]ien[a-z]*|insuficien[a-z]*|regurgita[a-z]*|vorhof[a-z]*|"
+    "vorhofe|atri[a-z]+|auricul[a-z]*|la|ra|ai|ad|as|rv|vd|ivc|cava|hohlvene|tumou?r[a-z]*|raumforderung|pleura[a-z]*|pulmon[a-z]*|"
+    "liver|leber|higado"
+)
+LEFT_HEART_WORDS: Final = (
+    "ventri[ck][a-z]*|chambers?|kammer[a-z]*|camaras?|cavit[a-z]*|cavidad[a-z]*|[ck]avum|heart|herz|corazon|coeur|cuore|hart|left|"
+    "linke[rnms]?|izquierd[oa]|ve|fev[egs]|both|beide[nrs]?|amb[oa]s|[a-z]*walls?|[a-z]*wan[dt][a-z]*|sept(?:um|al)[a-z]*|"
+    "m[iy]o[ck]ard[a-z]*|pared(?:es)?|parois?|paret[ei]|[hi]?ypertroph[a-z]*|h?ipertrof[a-z]*|lvh|hvi|concentric[a-z]*|konz[a-z]*|"
+    "grosor(?:es)?|espesor(?:es)?|m?wt|ivs|miocardiopat[a-z]*|[a-z]*funktion"
 )
 # "RV insertion point" says where a scar is, not which ventricle the sentence is about.
 INSERTION_WORDS: Final = (

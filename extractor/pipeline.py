@@ -115,10 +115,10 @@ class Extractor:
         """Return what a schema's answers are calibrated by, if anything is."""
         return self.calibrations.of(schema, decode) if self.calibrations else None
 
-    def _shifts(self, task: _Task) -> Mapping[str, Mapping[str, float]]:
-        """What the calibration says of the labels of this very schema."""
+    def _shifts(self, task: _Task, plan: Plan) -> Mapping[str, Mapping[str, float]]:
+        """What the calibration says of the labels of this very schema, as the report speaks of them."""
         found = self.calibration(task.ref, task.job.decode)
-        return found.shifts if found and found.schema_ == task.ref else {}
+        return found.shifts_of(plan.doubted) if found and found.schema_ == task.ref else {}
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
         """Compile the schema's plan and put its instructions into the engine's prefix cache.
@@ -188,7 +188,8 @@ class Extractor:
         """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""
         readings = {
             index: [
-                Reading(plan, task.layout, task.layout.open(plan), self._shifts(task)) for plan in task.plans
+                Reading(plan, task.layout, task.layout.open(plan), self._shifts(task, plan))
+                for plan in task.plans
             ]
             for index, task in tasks.items()
         }

@@ -16,10 +16,11 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from extractor.candidates import Wanted, candidates
+from extractor.chambers import elsewhere, right_heart
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
-from extractor.terms import compiled, spoken
+from extractor.terms import Terms, compiled, spoken
 from schemas.fields import Evidence, Quantity
 
 
@@ -38,27 +39,39 @@ def bind(
     }
     numbers = candidates(report, wanted) if wanted else {}
     first = report.sentences.index(sentences[0])
-    spoken_of = _spoken_of(form, sentences, terms)
+    finders, said = _finders(form, terms), [spoken(sentence.text) for sentence in sentences]
+    spoken_of = _spoken_of(finders, said)
+    doubted = frozenset(p for p, own in spoken_of.items() if any(finders[p].doubted(said[i]) for i in own))
     supplied = _silent(form, spoken_of) | dict(_spans(form, sentences, first, numbers))
-    return Plan(form, report, sentences, first, spoken_of, supplied)
+    return Plan(form, report, sentences, first, spoken_of, doubted, supplied)
 
 
-def _spoken_of(
-    form: Form, sentences: Sequence[Sentence], terms: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[int, ...]]:
-    """For each category, and each label of a list, that has terms, the sentences (by index) that hold one of them."""
-    finders = {
+def _finders(form: Form, terms: Mapping[str, Sequence[str]]) -> dict[str, Terms]:
+    """The terms of each category, and of each label of a list, that has any."""
+    return {
         path: compiled(((path, tuple(terms[path])),))
         for leaf in form.leaves()
         if isinstance(leaf, Members) or leaf.kind == "category"
         for path in ([leaf.path] if isinstance(leaf, Leaf) else map(leaf.member, leaf.labels))
         if terms.get(path)
     }
-    said = [spoken(sentence.text) for sentence in sentences]
-    return {
-        path: tuple(i for i, text in enumerate(said) if finder.mentioned(text))
-        for path, finder in finders.items()
-    }
+
+
+def _spoken_of(finders: Mapping[str, Terms], said: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """For each path, the sentences (by index) that hold one of its terms.
+
+    "Size", "dilated", "thickened" are words for many parts of the heart: they say nothing of the right ventricle where the
+    report never speaks of it, and nothing of the left one where all their sentences are about something else.
+    """
+    aside = {i for i, text in enumerate(said) if elsewhere(text)}
+    unseen = not any(map(right_heart, said))
+    found = {}
+    for path, finder in finders.items():
+        own = tuple(i for i, text in enumerate(said) if finder.mentioned(text))
+        side = finder.sides.get(path)
+        silent = (side == "right" and unseen) or (side == "left" and aside.issuperset(own))
+        found[path] = () if silent else own
+    return found
 
 
 def _silent(form: Form, spoken_of: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Option, ...]]:
@@ -169,7 +182,8 @@ class Answer:
 class Plan:
     """A schema bound to one report: all its questions, in stages, and how answers become a validated object.
 
-    `sentences` are the report's, or a part of them whose first is the report's `first`-th.
+    `sentences` are the report's, or a part of them whose first is the report's `first`-th. `doubted` are the paths that a
+    clause of theirs speaks of with doubt.
     """
 
     form: Form
@@ -177,6 +191,7 @@ class Plan:
     sentences: tuple[Sentence, ...]
     first: int
     spoken_of: Mapping[str, tuple[int, ...]]
+    doubted: frozenset[str]
     supplied: Mapping[str, tuple[Option, ...]]
     questions: tuple[Question, ...] = field(init=False)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from extractor.chambers import Side, side_of
 from extractor.folding import fold, words
-from extractor.lexicon import NO_AGENT, NOT_LOOKED, VENTRICULAR_TERMS
+from extractor.lexicon import CLAUSE_ENDS, DOUBT, NO_AGENT, NOT_LOOKED, VENTRICULAR_TERMS
 
 # A word; the letters before a digit ("LVEF55%"), though not of "T1"; a sign that a term may hold ("T2*", "% LGE").
 _TOKEN: Final = re.compile(r"[^\W\d_]{2,}(?=[0-9])|[^\W_]+|[*\u2217%]")
@@ -17,6 +17,8 @@ _DOTTED: Final = frozenset({"max", "min", "li", "re", "ed", "es", "d"})
 _PURE_SIDE: Final = frozenset({"lv", "rv", "vi", "vd", "vg"})
 _NOT_LOOKED: Final = re.compile(NOT_LOOKED)
 _NO_AGENT: Final = words(NO_AGENT)
+_DOUBT: Final = words(DOUBT)
+_CLAUSE_END: Final = re.compile(CLAUSE_ENDS)
 _VENTRICULAR: Final = re.compile(rf"(?<![^\W_])(?:{VENTRICULAR_TERMS})(?![^\W_])")
 
 
@@ -83,6 +85,12 @@ class Terms:
     def mentioned(self, lower: str) -> bool:
         """Whether a text, as `spoken` gives it, holds any of the terms, other than to say that nobody looked."""
         return any(not _NOT_LOOKED.match(lower, mention.end) for mention in self.find(lower, []))
+
+    def doubted(self, lower: str) -> bool:
+        """Whether a clause of such a text holds any of the terms and a word of doubt: "thrombus cannot be excluded"."""
+        return _DOUBT.search(lower) is not None and any(
+            _DOUBT.search(clause) and self.mentioned(clause) for clause in _CLAUSE_END.split(lower)
+        )
 
     def _longest(
         self, lower: str, tokens: list[tuple[str, int, int] | None], i: int

@@ -40,7 +40,7 @@ from extractor.store.manifest import Adapter
 from extractor.table import console, result
 from schemas import registry
 from schemas.fields import Evidence, Finding, Measure, Measured
-from training.fitting import Row, fit, held_out, shifted, shifts, temperature, threshold
+from training.fitting import Row, Shifts, fit, held_out, shifted, shifts, temperature, threshold
 
 REPORT = """Left ventricle: dilated, LVEDV 246 mL, LVEF 31 %. No oedema, no effusion.
 Late enhancement: linear mid-wall septal LGE. RVEF 48 %. Previously LVEF 45 %. EF 33 % by another method."""
@@ -268,7 +268,7 @@ def share_right(rows: Sequence[Row]) -> float:
 
 def test_a_label_that_a_model_favours_is_shifted_back_field_by_field():
     rows = favouring(2)
-    by = shifts(rows)
+    by = shifts(rows).plain
     assert by["lge"]["silent"] - by["lge"]["present"] == pytest.approx(-4, abs=0.8)
     assert by["oedema"]["silent"] - by["oedema"]["present"] == pytest.approx(-2, abs=0.8)
     assert share_right([row for row, _ in held_out(rows)]) > share_right(rows) + 0.15
@@ -283,9 +283,43 @@ def test_shifted_rows_are_what_reading_gives():
         "findings.lge"
     ]
     chances = tuple((raw.distribution or {}).values())
-    (row,) = shifted([Row("r", "finding", chances, 0, 0, "findings.lge", labels)], {"findings.lge": shift})
+    (row,) = shifted(
+        [Row("r", "finding", chances, 0, 0, "findings.lge", labels)], Shifts({"findings.lge": shift}, {})
+    )
     assert tuple((found.distribution or {}).values()) == pytest.approx(row.probabilities)
     assert found.value == labels[row.taken]
+
+
+def test_doubt_in_the_report_shifts_the_finding_that_it_is_about_and_no_other():
+    even = dict.fromkeys(("present", "absent", "uncertain", "not_stated"), 0.0)
+    doubt = even | {"uncertain": 50.0}
+    paths = ("findings.lge", "findings.oedema")
+    found = ALL.model_copy(
+        update={
+            "kinds": {},
+            "schema_": "cmr-report@1",
+            "shifts": dict.fromkeys(paths, even),
+            "doubts": dict.fromkeys(paths, doubt),
+        }
+    )
+    job = Job("LVEF 60 %. Septal LGE cannot be excluded. T2: no oedema.", "cmr-report@1")
+    (plain,), (shifted_,) = (Extractor(Hashing(), one).extract([job]) for one in (None, of(found)))
+    assert isinstance(plain, Extraction)
+    assert isinstance(shifted_, Extraction)
+    assert shifted_.fields["findings.lge"].value == "uncertain"
+    assert shifted_.fields["findings.oedema"].probability == pytest.approx(
+        plain.fields["findings.oedema"].probability
+    )
+
+
+def test_what_doubt_is_worth_is_learnt_from_doubted_answers():
+    """A model that never says "silent" of what is doubted, though it is so."""
+    rows = favouring(0)
+    doubted = [replace(row, doubted=True, right=2) for row in rows[:40]]
+    by = shifts([*doubted, *rows[40:]])
+    for path in ("lge", "oedema"):
+        assert by.doubts[path]["silent"] - by.doubts[path]["present"] > 2
+        assert abs(by.plain[path]["silent"] - by.plain[path]["present"]) < 0.8
 
 
 def test_shifts_are_for_the_schema_and_the_decoder_that_they_were_fitted_on():

@@ -85,6 +85,62 @@ def test_what_is_denied_or_partly_seen_is_asked(text, finding):
     assert labels(bound(text), f"findings.{finding}") == STATUS
 
 
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LV of normal size, LVEF 60 %.", "rv_dilatation"),
+        ("Der linke Ventrikel ist normal groß mit guter Funktion.", "rv_systolic_dysfunction"),
+        ("VI no dilatado, FEVI 60 %. LGE at the RV insertion points.", "rv_dilatation"),
+        ("LVEF 60 %. LA mildly dilated.", "lv_dilatation"),
+        ("FEVI 60 %. AI dilatada.", "lv_dilatation"),
+        ("LVEF 60 %. Pericardium thickened, 6 mm, with a small effusion.", "lv_hypertrophy"),
+    ],
+)
+def test_words_of_size_say_nothing_of_a_ventricle_that_no_sentence_speaks_of(text, finding):
+    assert labels(bound(text), f"findings.{finding}") == ["not_stated"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LV of normal size. Right heart normal.", "rv_dilatation"),
+        ("Normal chamber sizes.", "rv_dilatation"),
+        ("Beide Ventrikel normal groß.", "rv_dilatation"),
+        ("Das VI normal, el derecho de tamaño normal.", "rv_dilatation"),
+        ("LA and LV mildly dilated.", "lv_dilatation"),
+        ("Pericardium thin; septum thickened.", "lv_hypertrophy"),
+        ("Size: mildly dilated.", "lv_dilatation"),
+    ],
+)
+def test_words_of_size_may_be_of_a_ventricle_that_is_named_or_not_told_apart(text, finding):
+    assert labels(bound(text), f"findings.{finding}") == STATUS
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LVEF 45 %. A thrombus cannot be excluded.", "thrombus"),
+        ("LVEF 45 %. Kleiner Perikarderguss fraglich.", "pericardial_effusion"),
+        ("FEVI 45 %. Posible realce septal, sin edema.", "lge"),
+        ("LV borderline dilated, RV normal.", "lv_dilatation"),
+    ],
+)
+def test_a_clause_of_doubt_makes_a_finding_doubted(text, finding):
+    assert f"findings.{finding}" in bound(text).doubted
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("LVEF 45 %. No thrombus; possible small effusion.", "thrombus"),
+        ("LVEF 45 %. Septal LGE, suggestive of sarcoidosis.", "lge"),
+        ("FEVI 45 %. Posible realce septal, sin edema.", "oedema"),
+    ],
+)
+def test_doubt_of_something_else_leaves_a_finding_alone(text, finding):
+    assert f"findings.{finding}" not in bound(text).doubted
+
+
 def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
     plan = bound("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
     assert labels(plan, "findings.thrombus") == STATUS

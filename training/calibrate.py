@@ -7,6 +7,7 @@ were not fitted on: each report's answers are judged by a calibration fitted on 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -60,16 +61,17 @@ def answers(
         for case, result in zip(cases, results, strict=True):
             if isinstance(result, ExtractorError):
                 raise result
-            asked = bind(form(ref), Report.parse(case.text), terms).questions
-            options = {question.path: question.options for question in asked}
+            plan = bind(form(ref), Report.parse(case.text), terms)
+            options = {question.path: question.options for question in plan.questions}
             gold = annotated.gold(case, ref)
             for leaf in form(ref).leaves():
                 field = result.fields.get(leaf.path)
                 if field and field.status == "answered" and leaf.path in gold:
                     known = options.get(leaf.path, ())
-                    yield from _row(
+                    for row in _row(
                         case.cluster, leaf, field, known, gold[leaf.path], shift=decode == "choice"
-                    )
+                    ):
+                        yield replace(row, doubted=leaf.path in plan.doubted)
         told(len(cases))
 
 
@@ -201,7 +203,8 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             made=datetime.now(UTC).date(),
             error=ERROR,
             kinds=fit(shifted(rows, by)),
-            shifts=by,
+            shifts=by.plain,
+            doubts=by.doubts,
         )
         out.mkdir(parents=True, exist_ok=True)
         (out / FILE).write_text(_beside(out, found).text(), "utf-8")

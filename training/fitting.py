@@ -1,9 +1,9 @@
 """From answers and what is right to a calibration: shifts of labels, a temperature a kind of field, a threshold."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from eval.calibration import ERROR
-from extractor.calibration import Fit, Kind, soften
+from extractor.calibration import Fit, Kind, added, soften
 from extractor.decode import reading
 from extractor.plan import best
 
@@ -24,7 +24,7 @@ class Row:
     """One answer that a model was asked for, by the numbers of its options: which was taken, and which is right.
 
     `right` is None where no option was: that is a mistake which no temperature can mend. `report` is the same for
-    translations of one report.
+    translations of one report. `doubted` is what its plan says of the path.
     """
 
     report: str
@@ -34,6 +34,7 @@ class Row:
     right: int | None
     path: str = ""
     labels: tuple[str, ...] = ()
+    doubted: bool = False
 
     @property
     def chance(self) -> float:
@@ -91,54 +92,67 @@ def fit(rows: Sequence[Row], error: float = ERROR) -> dict[Kind, Fit]:
     return fits
 
 
-def shifts(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return, by finding and label, what to add to the log-probabilities so that the right labels are likeliest.
+class Shifts(NamedTuple):
+    """By finding and label, what to add to log-probabilities, and what besides where the report doubts the finding."""
 
-    A small model favours a label whatever the report says (Zhao et al. 2021, arXiv 2102.09690). This is the vector
-    scaling of Guo et al. 2017, section 4.2, with slope 1: a shift a label, shared by all findings with the same labels, and
-    each finding's own difference from it, which a normal prior of variance 1/2 keeps small.
+    plain: dict[str, dict[str, float]]
+    doubts: dict[str, dict[str, float]]
+
+
+def shifts(rows: Sequence[Row]) -> Shifts:
+    """Return the shifts under which the right labels are likeliest.
+
+    A small model favours a label whatever the report says (Zhao et al. 2021, arXiv 2102.09690), and passes over words of
+    doubt. This is the vector scaling of Guo et al. 2017, section 4.2, with slope 1: a shift a label, shared by all findings
+    with the same labels, each finding's own difference from it, which a normal prior of variance 1/2 keeps small, and one
+    for doubt, shared by all and of variance 2.
     """
-    found: dict[str, dict[str, float]] = {}
+    found = Shifts({}, {})
     for labels in dict.fromkeys(row.labels for row in rows if row.kind == "finding" and row.labels):
         own = [row for row in rows if row.labels == labels and row.right is not None]
         paths = list(dict.fromkeys(row.path for row in own))
         logs = np.log(np.maximum([row.probabilities for row in own], _FLOOR))
         right, field = np.array([row.right for row in own]), np.array([paths.index(row.path) for row in own])
-        both = _shifts(logs, right, field)
-        found |= {
-            path: dict(zip(labels, both[i].round(3).tolist(), strict=True)) for i, path in enumerate(paths)
-        }
+        plain, doubt = _shifts(logs, right, field, np.array([row.doubted for row in own]))
+        for path, shift in zip(paths, plain, strict=True):
+            found.plain[path] = dict(zip(labels, shift.round(3).tolist(), strict=True))
+            found.doubts[path] = dict(zip(labels, doubt.round(3).tolist(), strict=True))
     return found
 
 
 def _shifts(
-    logs: NDArray[np.float64], right: NDArray[np.int_], field: NDArray[np.int_]
-) -> NDArray[np.float64]:
-    """Fit shifts ([fields, labels]) to log-probabilities ([answers, labels]) by maximum posterior."""
+    logs: NDArray[np.float64], right: NDArray[np.int_], field: NDArray[np.int_], doubted: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit shifts ([fields, labels], and [labels] for doubt) to log-probabilities ([answers, labels]) by maximum posterior."""
     size, rows = logs.shape[1], np.arange(len(right))
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        shared, own = flat[:size], flat[size:].reshape(-1, size)
-        chances = logs + shared + own[field]
+        both = flat.reshape(-1, size)
+        shared, doubt, own = both[0], both[1], both[2:]
+        chances = logs + shared + own[field] + doubted[:, None] * doubt
         chances -= logsumexp(chances, axis=1, keepdims=True)
         slope = np.exp(chances)
         slope[rows, right] -= 1
         by_field = np.zeros_like(own)
         np.add.at(by_field, field, slope)
-        value = -chances[rows, right].sum() + (own**2).sum() + (shared**2).sum() / 100
-        return value, np.concatenate([slope.sum(0) + shared / 50, (by_field + 2 * own).ravel()])
+        value = -chances[rows, right].sum() + (own**2).sum() + (shared**2).sum() / 100 + (doubt**2).sum() / 4
+        slopes = [slope.sum(0) + shared / 50, slope[doubted].sum(0) + doubt / 2, (by_field + 2 * own).ravel()]
+        return value, np.concatenate(slopes)
 
-    start = np.zeros(size * (field.max() + 2))
-    best = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return np.asarray(best[size:].reshape(-1, size) + best[:size])
+    start = np.zeros(size * (field.max() + 3))
+    best = minimize(loss, start, jac=True, method="L-BFGS-B").x.reshape(-1, size)
+    return best[2:] + best[0], best[1]
 
 
-def shifted(rows: Sequence[Row], by: Mapping[str, Mapping[str, float]]) -> list[Row]:
+def shifted(rows: Sequence[Row], by: Shifts) -> list[Row]:
     """Return the rows as reading has them under these shifts."""
-    return [_shifted(row, by[row.path]) if row.path in by else row for row in rows]
+    return [_shifted(row, by) if row.path in by.plain else row for row in rows]
 
 
-def _shifted(row: Row, shift: Mapping[str, float]) -> Row:
+def _shifted(row: Row, by: Shifts) -> Row:
+    shift = by.plain[row.path]
+    if row.doubted:
+        shift = added(shift, by.doubts[row.path])
     chances = reading.shifted(row.probabilities, row.labels, shift)
     return replace(row, probabilities=chances, taken=best(chances))
 
