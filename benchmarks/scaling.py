@@ -61,7 +61,7 @@ def main() -> None:
     arguments.add_argument("--tokens", type=int, default=480, help="computed a report")
     arguments.add_argument("--context", type=int, default=2300, help="instructions and report")
     arguments.add_argument(
-        "--seconds", type=float, default=3.88, help="a report in a batch, default model, 2 cores"
+        "--seconds", type=float, default=3.12, help="a report in a batch, default model, 2 cores"
     )
     arguments.add_argument("--reached", type=float, default=0.4, help="share of the data sheet's operations")
     given = arguments.parse_args()
