@@ -184,16 +184,15 @@ RIGHT_HEART_WORDS: Final = (
 )
 # A sentence that names one of these, and nothing of the left ventricle, says nothing of its size, walls or function.
 OTHER_PARTS: Final = (
-    "peri[ck]ard[a-z]*|herzbeutel[a-z]*|effusions?|derrame|[a-z]*erguss[a-z]*|aort[a-z]*|arch|arco|bogen|leaflets?|velos?|segel|"
-    "[a-z]*klappen?|valv[a-z]*|mitral[a-z]*|tri[ck]uspid[a-z]*|ins?suffi[cz]ien[a-z]*|insuficien[a-z]*|regurgita[a-z]*|vorhof[a-z]*|"
-    "vorhofe|atri[a-z]+|auricul[a-z]*|la|ra|ai|ad|as|rv|vd|ivc|cava|hohlvene|tumou?r[a-z]*|raumforderung|pleura[a-z]*|pulmon[a-z]*|"
-    "liver|leber|higado"
+    f"{ATRIUM_WORDS}|{RIGHT_WORDS}|peri[ck]ard[a-z]*|herzbeutel[a-z]*|effusions?|derrame|[a-z]*erguss[a-z]*|aort[a-z]*|arch|arco|"
+    "bogen|leaflets?|velos?|segel|[a-z]*klappen?|valv[a-z]*|mitral[a-z]*|tri[ck]uspid[a-z]*|in?suffi[cz]ien[a-z]*|regurgita[a-z]*|"
+    "atri|atria|[a-z]*vorhof[a-z]*|ivc|cava|hohlvene|tumou?r[a-z]*|raumforderung|pleura[a-z]*|pulmon[a-z]*|liver|leber|higado"
 )
 LEFT_HEART_WORDS: Final = (
-    "ventri[ck][a-z]*|chambers?|kammer[a-z]*|camaras?|cavit[a-z]*|cavidad[a-z]*|[ck]avum|heart|herz|corazon|coeur|cuore|hart|left|"
-    "linke[rnms]?|izquierd[oa]|ve|fev[egs]|both|beide[nrs]?|amb[oa]s|[a-z]*walls?|[a-z]*wan[dt][a-z]*|sept(?:um|al)[a-z]*|"
-    "m[iy]o[ck]ard[a-z]*|pared(?:es)?|parois?|paret[ei]|[hi]?ypertroph[a-z]*|h?ipertrof[a-z]*|lvh|hvi|concentric[a-z]*|konz[a-z]*|"
-    "grosor(?:es)?|espesor(?:es)?|m?wt|ivs|miocardiopat[a-z]*|[a-z]*funktion"
+    "ventri[ck][a-z]*|ve|fev[egs]|chambers?|kammer[a-z]*|"
+    "camaras?|cavit[a-z]*|cavidad[a-z]*|[ck]avum|heart|herz|corazon|coeur|cuore|hart|[a-z]*walls?|[a-z]*wan[dt][a-z]*|"
+    "sept(?:um|al)[a-z]*|m[iy]o[ck]ard[a-z]*|pared(?:es)?|parois?|paret[ei]|[hi]?ypertroph[a-z]*|h?ipertrof[a-z]*|lvh|hvi|"
+    "concentric[a-z]*|konz[a-z]*|grosor(?:es)?|espesor(?:es)?|m?wt|ivs|miocardiopat[a-z]*|[a-z]*funktion"
 )
 # "RV insertion point" says where a scar is, not which ventricle the sentence is about.
 INSERTION_WORDS: Final = (
