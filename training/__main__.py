@@ -27,6 +27,11 @@ def main() -> None:
     "--set", "name", default="cmr-train", show_default=True, help="The annotated set to learn from."
 )
 @click.option("--steps", default=104, show_default=True, help="Optimiser steps.")
+@click.option(
+    "--until",
+    type=click.IntRange(min=1),
+    help="Stop after this step of them, with the rates of the whole run.",
+)
 @click.option("--rank", default=8, show_default=True, help="LoRA's rank.")
 @click.option(
     "--first", default=8, show_default=True, help="First layer that gets an adapter: backward ends there."
@@ -72,6 +77,7 @@ def train(  # noqa: PLR0913  one parameter an option
     model: str,
     name: str,
     steps: int,
+    until: int | None,
     rank: int,
     first: int,
     rate: float,
@@ -104,7 +110,8 @@ def train(  # noqa: PLR0913  one parameter an option
     try:
         if start:
             adapter.resume(network_, start)
-        for line in loop.train(network_, Encoder(weights.path, model), annotated.cases, settings, out):
+        engine = Encoder(weights.path, model)
+        for line in loop.train(network_, engine, annotated.cases, settings, out, until=until):
             click.echo(line)
     except ValueError as error:
         raise click.ClickException(str(error)) from None

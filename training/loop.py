@@ -145,11 +145,17 @@ class Order:
         return dice.sample(groups, len(groups))
 
 
-def train(
-    model: Any, engine: Encoder, cases: Sequence[Case], settings: Settings, folder: Path
+def train(  # noqa: PLR0913
+    model: Any,
+    engine: Encoder,
+    cases: Sequence[Case],
+    settings: Settings,
+    folder: Path,
+    *,
+    until: int | None = None,
 ) -> Generator[str]:
     """Train the adapter in `model`, and yield how far it is. `folder/state.pt` is written every `SAVED` steps; if it is
-    there, training goes on from it, and ends as if it had not been stopped.
+    there, training goes on from it, and ends as if it had not been stopped: after all steps, or already `until` some step.
 
     Raises:
         ValueError: the folder holds a run of other settings.
@@ -167,7 +173,8 @@ def train(
         first = saved["step"]
     order, started, recent = Order(cases, settings), time.monotonic(), []
     varied_steps = 0 if settings.start else VARIED
-    for step in range(first, settings.steps):
+    last = min(settings.steps, until or settings.steps)
+    for step in range(first, last):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         dice = _dice(settings, step)
@@ -177,13 +184,13 @@ def train(
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
-        if (step + 1) % SAVED == 0 or step + 1 == settings.steps:
+        if (step + 1) % SAVED == 0 or step + 1 == last:
             _save(state, parameters, optimiser, settings, step + 1)
         if (step + 1) % 5 == 0:
             pace = (time.monotonic() - started) / (step + 1 - first)
             mean = sum(recent[-20:]) / len(recent[-20:])
-            left = (settings.steps - step - 1) * pace / 60
-            yield f"step {step + 1} of {settings.steps}: loss {mean:.3f}, {pace:.1f} s a step, {left:.0f} min left"
+            left = (last - step - 1) * pace / 60
+            yield f"step {step + 1} of {last}: loss {mean:.3f}, {pace:.1f} s a step, {left:.0f} min left"
 
 
 def _step(
