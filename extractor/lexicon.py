@@ -134,17 +134,18 @@ NO_AGENT: Final = (
 REFERENCE_HEADER: Final = f"{NORMAL_STRONG}|norm[a-z]*|range|rango|limits?|limites"
 COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 
-# A clause that holds one of these doubts what it speaks of. "Likely" and "suggests" are of a conclusion as a rule.
+# A clause that holds one of these doubts what it speaks of. "Likely" and "suggests" are of a conclusion as a rule; "no
+# doubt", "kein Verdacht", "nicht möglich" and "12 May 2024" are no doubt.
 DOUBT: Final = (
+    r"(?<!kein )(?<!keine )(?<!keinen )(?<!ohne )(?<!nicht )(?<!no )(?<!not )(?<!without )(?<!sin )(?<!no es )(?:"
     r"fragl[a-z]*|zweifel[a-z]*|unsicher|vielleicht|evtl|eventuell|moglich[a-z]*|denkbar|vermut[a-z]*|verdacht[a-z]*|suspekt|scheint|"
-    r"grenzwertig[a-z]*|an der grenze|"
+    r"grenzwertig[a-z]*|an der grenze|questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|"
+    r"perhaps|maybe|(?<![0-9] )(?<![0-9]\. )may(?! [0-9])|might|whether|conceivabl[ey]|presumed|supposed|suspect(?:ed|s)?|suspicio(?:n|us)|"
+    r"borderline|dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|"
+    r"incipiente|douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien)|"
     r"nicht (?:ganz |vollig |sicher )?(?:sicher|mit sicherheit|gesichert|bewiesen|auszuschlie(?:ss|\u00df)en|ausgeschlossen)|"
-    r"questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|perhaps|maybe|may|might|whether|"
-    r"conceivabl[ey]|presumed|supposed|suspect(?:ed|s)?|suspicio(?:n|us)|borderline|hint|"
     r"(?:not|cannot|can't|can not|neither) (?:be )?(?:[a-z]+ )?(?:sure|certain|proven|established|excluded?|ruled?|discarded|affirmed|confirmed)|"
-    r"dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|incipiente|"
-    r"no (?:se )?(?:[a-z]+ )?(?:descart|exclu[iy]|confirm|segur|concluy|asegur)[a-z]*|"
-    r"douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien"
+    r"no (?:se )?(?:[a-z]+ )?(?:descart|exclu[iy]|confirm|segur|concluy|asegur)[a-z]*"
 )
 CLAUSE_ENDS: Final = r"[;,.|]| (?:but|aber|jedoch|pero|and|und|y|e|et|en) "
 

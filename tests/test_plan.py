@@ -135,6 +135,9 @@ def test_a_clause_of_doubt_makes_a_finding_doubted(text, finding):
         ("LVEF 45 %. No thrombus; possible small effusion.", "thrombus"),
         ("LVEF 45 %. Septal LGE, suggestive of sarcoidosis.", "lge"),
         ("FEVI 45 %. Posible realce septal, sin edema.", "oedema"),
+        ("LVEF 45 %. Kein Verdacht auf Thrombus.", "thrombus"),
+        ("FEVI 45 %. Sin duda hay realce septal.", "lge"),
+        ("MRI of 12 May 2024: LV dilated.", "lv_dilatation"),
     ],
 )
 def test_doubt_of_something_else_leaves_a_finding_alone(text, finding):
