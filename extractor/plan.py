@@ -20,7 +20,7 @@ from extractor.chambers import elsewhere, right_heart
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
-from extractor.terms import Terms, compiled, spoken
+from extractor.terms import Terms, compiled, doubts, spoken
 from schemas.fields import Evidence, Quantity
 
 
@@ -41,7 +41,12 @@ def bind(
     first = report.sentences.index(sentences[0])
     finders, said = _finders(form, terms), [spoken(sentence.text) for sentence in sentences]
     spoken_of = _spoken_of(finders, said)
-    doubted = frozenset(p for p, own in spoken_of.items() if any(finders[p].doubted(said[i]) for i in own))
+    in_doubt = [doubts(text) for text in said]
+    doubted = frozenset(
+        path
+        for path, own in spoken_of.items()
+        if any(finders[path].mentioned(clause) for i in own for clause in in_doubt[i])
+    )
     supplied = _silent(form, spoken_of) | dict(_spans(form, sentences, first, numbers))
     return Plan(form, report, sentences, first, spoken_of, doubted, supplied)
 

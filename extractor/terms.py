@@ -86,12 +86,6 @@ class Terms:
         """Whether a text, as `spoken` gives it, holds any of the terms, other than to say that nobody looked."""
         return any(not _NOT_LOOKED.match(lower, mention.end) for mention in self.find(lower, []))
 
-    def doubted(self, lower: str) -> bool:
-        """Whether a clause of such a text holds any of the terms and a word of doubt: "thrombus cannot be excluded"."""
-        return _DOUBT.search(lower) is not None and any(
-            _DOUBT.search(clause) and self.mentioned(clause) for clause in _CLAUSE_END.split(lower)
-        )
-
     def _longest(
         self, lower: str, tokens: list[tuple[str, int, int] | None], i: int
     ) -> tuple[int, list[str]]:
@@ -159,6 +153,11 @@ def _side_of_field(field: str, terms: list[str]) -> Side | None:
 def spoken(text: str) -> str:
     """Return a text folded, and blank where it says that no contrast agent was given."""
     return _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
+
+
+def doubts(text: str) -> list[str]:
+    """Return the clauses of a text, as `spoken` gives it, that hold a word of doubt: "thrombus cannot be excluded"."""
+    return [clause for clause in _CLAUSE_END.split(text) if _DOUBT.search(clause)]
 
 
 @lru_cache(maxsize=512)
