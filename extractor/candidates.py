@@ -25,6 +25,9 @@ in this order; behind both ventricles a list of two is one for each ("VI y VD no
 these it means the left ventricle, as it does in every report. Where the right one was only mentioned in another
 clause or an earlier sentence, the left one's field keeps the number as well unless it has one of its own.
 
+A field that the report speaks of, and that has no number, takes those with a fitting unit that are nobody's. Whether
+one of them is meant, the model says.
+
 A field that has no number of its own study takes one of the other study, as what dates a number is only probable:
 a previous study's field only where the report tells of an earlier study and has several numbers for the field.
 
@@ -80,7 +83,8 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
     measured = {(i, _OTHER) for i, number in enumerate(report.numbers) if number.kind == "value"}
     terms = compiled(((_OTHER, OTHER_MEASURES), *((field.name, field.wanted.terms) for field in fields)))
     units = {field.name: field.unit for field in fields} | {_OTHER: ""}
-    claims = Claims(report, terms, units, frozenset({*values, *measured})).all()
+    naming = Claims(report, terms, units, frozenset({*values, *measured}))
+    claims = naming.all()
     named = {i for (i, name), claim in claims.items() if claim.rank is Rank.NAMED and name != _OTHER}
     nobodys = sorted({i for i, _ in values} - named)
     dated = (
@@ -90,6 +94,8 @@ def candidates(report: Report, measures: Mapping[str, Wanted]) -> dict[str, tupl
     for field in fields:
         own = {i: claim for (i, name), claim in claims.items() if name == field.name}
         free = [i for i in nobodys if (i, field.name) in values and field.takes_unnamed(report.numbers[i])]
+        if field.wanted.measure.study != "previous":
+            free += naming.left_over(field.name)
         order = _ordered(report.numbers, own, free, field.wanted.measure.study)
         if field.wanted.measure.study == "previous" and not (dated and len(order) > 1):
             order = [i for i in order if report.numbers[i].is_prior]

@@ -1,6 +1,6 @@
 """Which field's term names a number (the rules are told in `extractor.candidates`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -59,6 +59,20 @@ class Claims:
             done = chain[-1]
         return self._claims
 
+    def left_over(self, field: str) -> list[int]:
+        """Return the numbers that are nobody's and fit a field, if it is spoken of and has none of its own."""
+        if field not in self._page.spoken or any(name == field for _, name in self._claims):
+            return []
+        claimed = {i for i, _ in self._claims}
+        free = [i for i, name in self._fitting if name == field and i not in claimed]
+        return [
+            i
+            for i in sorted(free)
+            if (number := self._page.numbers[i]).unit is not None
+            and not number.is_prior
+            and self._page.spoken_of(i) in (None, "both", self._sides.get(field))
+        ]
+
     def _chain(self, i: int) -> list[int]:
         """Return the numbers joined to `i` by a slash or a list, from `i` on."""
         chain = [i]
@@ -81,7 +95,7 @@ class Claims:
         run = self._page.run(chain[0], len(chain))
         for i, mention in zip(chain, run or [], strict=False):
             # Words between are about the others of the pair: only what stands before counts.
-            self._claim(i, mention, self._page.earlier(mention, i))
+            self._claim(i, mention, self._page.at_head(chain[0], mention) or self._page.earlier(mention, i))
         return run is not None
 
     def _nearest(self, i: int) -> None:
@@ -98,7 +112,9 @@ class Claims:
             used = self._page.numbers[i - 1 if i else 0].link != "range" and all(
                 (mention.start, _taker(field, mention, ventricle), unit) in self._used for field in fields
             )
-            if not (used and behind and self._claim(i, behind, self._page.ventricle(behind, i))):
+            # "volumes are 131 mL at end-diastole"
+            open_to = used or _several(fields, self._units, self._sides)
+            if not (open_to and behind and self._claim(i, behind, self._page.ventricle(behind, i))):
                 self._claim(i, mention, ventricle)
             return
         if behind:
@@ -179,3 +195,9 @@ class Claims:
 def _taker(field: str, mention: Mention, ventricle: Ventricle | None) -> str:
     """Tell the ventricles apart: a bare term may take one number for each, "EF LV 45 %, RV 50 %"."""
     return field + ventricle.side if ventricle and mention.bare else field
+
+
+def _several(fields: Sequence[str], units: Mapping[str, str], sides: Mapping[str, Side]) -> bool:
+    """Say whether a term leaves open which field of one ventricle it names: "volumes"."""
+    own = [(field.rpartition(".")[0], sides.get(field), units[field]) for field in fields]
+    return len(set(own)) < len(own)

@@ -58,6 +58,17 @@ AGENT_WORDS: Final = (
     "adenosin[ae]?|regadenoson|rapiscan|lexiscan|dobutamin[ae]?|buscopan|nacl|saline|kochsalz[a-z]*|suero"
 )
 
+# Numbers in a clause with one of these are not of magnetic resonance, unless one of the second list follows.
+OTHER_MODALITY: Final = (
+    "(?<!gradient[ -])(?<!spin[ -])(?<!field[ -])echo(?![ -](?:time|train|planar))|echo[ck]ardiogra[a-z]*|tte|tee|toe|"
+    "herzecho|ukg|sonogra[a-z]*|ultrasound|(?<!de )(?<!spin )eco(?! (?:de )?(?:gradiente?|planar))|ecocardio[a-z]*|"
+    "ventri[ck]ulogra[a-z]*|cath(?:eter[a-z]*)?|herzkatheter[a-z]*|cateterismo|s[cz]+intigra[a-z]*|gammagra[a-z]*|spect"
+)
+THIS_MODALITY: Final = (
+    "cmr|mri?|mrt|rmc?|irm|magnetic|magnetresonanz|kernspin[a-z]*|resonancia|now|today|current(?:ly)?|aktuell|jetzt|heute|"
+    "ahora|hoy"
+)
+
 # Words that announce a normal range. The strong ones need nothing else; the weak ones need a bracket or a range.
 NORMAL_STRONG: Final = (
     "normal (?:range|values?|limits?|for age)|normalwerte?|normwerte?|normbereich|normalbereich|referenzwerte?|"
@@ -200,8 +211,13 @@ INSERTION_WORDS: Final = (
     "insert[a-z]*|inserenz|seitig[a-z]*|insercion[a-z]*|insertion[a-z]*|septal junction|hinge"
 )
 # One word for a side, where a table's heading or a pair "links/rechts" makes plain that ventricles are meant.
-LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq"
-RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho"
+LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq|vs|sx|sinistro|gauche|ve|esquerdo"
+RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho|dx|destro|droite?|direito"
+# A table's heading over values that are indexed to body surface area, and the end of a row's name that says so.
+INDEX_HEADER: Final = (
+    r"(?:.* )?(?:indexed|index\.?|ind\.?|indi[xz]iert|indiz\.?|indexad[oa]|index[e\u00e9]|indicizzat[oa])|"
+    r".*/ ?(?:m2|m\u00b2|qm|sqm|mq|bsa|kof|sc)"
+)
 # Terms that both ventricles share: under these, the ventricle must come from the context.
 VENTRICULAR_TERMS: Final = (
     "ef|fe|feve|vfd[i]?|vdf[i]?|vfs[i]?|vsf[i]?|ivt[ds]|edv[i]?|esv[i]?|sv[i]?|edd|esd|co|ci|hzv|hi|vtd[i]?|vts[i]?|dtd|dts|tdv[i]?|tsv[i]?|"

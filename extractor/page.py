@@ -61,6 +61,7 @@ class Page:
         self._chambers = Chambers(folded.lower, self._bounds)
         self._mentions = list(terms.find(folded.lower, self._chambers.pairs))
         self._starts = [mention.start for mention in self._mentions]
+        self.spoken = frozenset(field for mention in self._mentions for field in mention.fields)
 
     def cell(self, i: int) -> Cell | None:
         return self._tables.at(self.spans[i][0])
@@ -192,6 +193,14 @@ class Page:
         if side := self._chambers.column(self.cell(i)):
             return Ventricle(side, True)
         return self.earlier(mention, i)
+
+    def at_head(self, i: int, mention: Mention) -> Ventricle | None:
+        """Return the ventricle right before a list of numbers, of a bare term: "EDV/ESV: LV 143/88, RV 131/74"."""
+        start = self.spans[i][0]
+        markers = self._chambers.between(mention.end, start) if mention.bare else []
+        if markers and markers[-1].side in ("left", "right") and start - markers[-1].end <= 2:
+            return Ventricle(markers[-1].side, sure=True)
+        return None
 
     def earlier(self, mention: Mention, i: int) -> Ventricle | None:
         """Return the ventricle of a bare term by the words before it, or by its section."""

@@ -17,13 +17,13 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from extractor.folding import Folded
-from extractor.lexicon import MONTHS
+from extractor.lexicon import INDEX_HEADER, MONTHS
 from extractor.tables import Tables
 from extractor.units import GAP, UNIT, UNKNOWN, canonical, read
 
-Kind = Literal["value", "reference", "spread", "date", "age", "label", "dose", "acquisition"]
+Kind = Literal["value", "reference", "spread", "date", "age", "label", "dose", "acquisition", "elsewhere"]
 """`reference` is a normal range or limit, `spread` the part behind ±, `label` a name: segment 7, Fig. 2, 17-segment,
-`acquisition` how the images were made: TE, slice thickness, field strength. Only a `value` can be an answer."""
+`acquisition` how the images were made: TE, slice thickness, field strength, `elsewhere` measured by echo or catheter. Only a `value` can be an answer."""
 
 Link = Literal["pair", "size", "range", "spread", "list"]
 """How a number is joined to the next: 180/95, 31 x 7, 40-45, 52 ± 3, "16, 17 and 19"."""
@@ -82,6 +82,9 @@ _LINKS: Final[tuple[tuple[Link, re.Pattern[str]], ...]] = (
     ("list", re.compile(r"\s?(?:,|;|&|(?:, )?(?:and|und|y|e|or|oder|o|bzw\.?))\s?")),
 )
 _BETWEEN: Final = re.compile(r"(?:between|zwischen|entre) $")
+_INDEXED: Final = re.compile(INDEX_HEADER, re.IGNORECASE)
+_PER_BODY: Final = ("mL", "g")
+_BODY_SURFACE: Final = (1.2, 2.7)  # m2
 _LABEL_TAIL: Final = re.compile(r"(?![xX\u00d7][0-9])(?:[^\W\d_]|[-\u2011][^\W\d_])")
 
 
@@ -228,8 +231,18 @@ def _share_units(text: str, tables: Tables, numbers: list[Number]) -> list[Numbe
         previous = shared[i - 1] if i else None
         if unit is None and previous and previous.link in ("pair", "range", "size", "spread"):
             unit = previous.unit
+        if unit is None and previous and _indexes(text, previous, number):
+            unit = "1/m2"
         shared[i] = replace(number, unit=unit)
     return shared
+
+
+def _indexes(text: str, value: Number, number: Number) -> bool:
+    """Say whether a number in a bracket is the one before it per body surface: "182 ml (94)"."""
+    if value.unit not in _PER_BODY or not number.value:
+        return False
+    alone = text[value.end : number.start].strip() in ("(", "[") and text[number.end : number.end + 1] in ")]"
+    return alone and _BODY_SURFACE[0] < value.value / number.value < _BODY_SURFACE[1]
 
 
 def _is_year(number: Number) -> bool:
@@ -246,10 +259,11 @@ def _unit_of_row(text: str, tables: Tables, number: Number) -> str | None:
     cell = tables.at(number.start)
     if cell is None or re.search(r"[^\W\d_]", text[cell.start : cell.end]):
         return None
+    indexed = any(_INDEXED.fullmatch(text, *span) for span in (cell.label, cell.header) if span)
     for start, end in [*cell.row[:12], *([cell.header] if cell.header else [])]:
         piece = text[start:end]
         match = re.search(r"[(\[]\s?([^()\[\]]{1,12})[)\]]$", piece)
         unit = canonical(match[1] if match else piece) if piece and piece != "1" else None
         if unit:
-            return unit
-    return None
+            return f"{unit}/m2" if indexed and unit in _PER_BODY else unit
+    return "1/m2" if indexed else None

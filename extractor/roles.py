@@ -50,6 +50,15 @@ _ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
 _FEW_WORDS: Final = re.compile(r"(?: [^\W\d_]+(?:-[^\W\d_]+)?){1,5} ")  # "71 ml in systole [26-82]"
 _NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
 _DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s", "g"})
+_MODALITY: Final = words(words_of.OTHER_MODALITY)
+_THIS: Final = words(words_of.THIS_MODALITY)
+_CLAUSE_BREAK: Final = re.compile(
+    r"[;,.](?=\s)|[()\[\]\n]| (?:but|while|whereas|aber|wahrend|pero|mientras) "
+)
+_MODALITY_BEHIND: Final = re.compile(
+    rf" (?:by|on|in|at|from|im|in der|laut|nach|por|en) (?:the |la |el )?(?:{words_of.OTHER_MODALITY})(?![^\W_])|"
+    rf" ?[(\[](?:{words_of.OTHER_MODALITY})[)\]]"
+)
 _NEVER: Final[dict[str, Kind]] = {
     "T": "acquisition",
     "years": "age",
@@ -104,10 +113,23 @@ def _kind(place: Place, tables: Tables, found: list[Number], i: int) -> Kind:
         kind = _name(place, number) or ("label" if listed else None)
     if kind is None and number.unit == "%" and _is_grade(place, number):
         kind = "label"  # it measures no extent
+    if kind is None and _of_other_modality(place, number):
+        kind = "elsewhere"
     kind = kind or _NEVER.get(number.unit or "")
     if kind is None and _ACQUISITION.search(place.before(number.start, 40)):
         kind = "acquisition"
     return kind or ("dose" if number.unit in _DOSES and _is_dose(place, number) else "value")
+
+
+def _of_other_modality(place: Place, number: Number) -> bool:
+    """Say whether the clause says that a number is of an echocardiogram or the like: "EF by echo 38 %", "38 % (echo)"."""
+    before = place.before(number.start, 80)
+    before = before if place.bracket else _CLAUSE_BREAK.split(before)[-1]
+    named = [match.end() for match in _MODALITY.finditer(before)]
+    if named:
+        return _THIS.search(before, named[-1]) is None
+    behind = _MODALITY_BEHIND.match(place.lower, number.end, place.end)
+    return behind is not None
 
 
 def _is_grade(place: Place, number: Number) -> bool:

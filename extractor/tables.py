@@ -50,11 +50,11 @@ class Tables:
             new = blank and not any(character.isdigit() for character in text[start:end])
             blank = False
             if found != kind or not row or new:
-                self._close(block)
+                self._close(block, kind)
                 block, kind = [], found
             if row:
                 block.append(row)
-        self._close(block)
+        self._close(block, kind)
         self._starts = [cell.start for cell in self._cells]
 
     def at(self, position: int) -> Cell | None:
@@ -62,8 +62,9 @@ class Tables:
         i = bisect_right(self._starts, position) - 1
         return self._cells[i] if i >= 0 and position < self._cells[i].end else None
 
-    def _close(self, block: list[list[Span]]) -> None:
+    def _close(self, block: list[list[Span]], kind: int) -> None:
         header = block[0] if len(block) > 1 else None
+        wide = header if kind == 2 and header and not self._numeric(header) else None
         label: Span | None = None
         for i, row in enumerate(block):
             whole = tuple(row)
@@ -72,6 +73,8 @@ class Tables:
             for column, (start, end) in enumerate(row):
                 if start < end:
                     head = _head(header, row, column) if header is not None and i else None
+                    if head is None and wide and i:
+                        head = self._above(wide, (start, end))
                     if header is not None and goes_on:
                         head = next(
                             (span for span in header[:_WIDEST] if self._overlap(span, (start, end))), head
@@ -83,6 +86,13 @@ class Tables:
         if len(row) > _WIDEST or not self._text[row[0][0] : row[0][0] + 1].isdigit():
             return False
         return self._left(row[0]) > self._left(label) and self._overlap(row[0], above[above[0] == label])
+
+    def _numeric(self, row: list[Span]) -> bool:
+        return any(character.isdigit() for character in self._text[row[0][0] : row[-1][1]])
+
+    def _above(self, header: list[Span], cell: Span) -> Span | None:
+        """Return the heading that begins last before a cell: "LEFT VENTRICLE" over two columns, names and values."""
+        return next((span for span in reversed(header) if self._left(span) <= self._left(cell)), None)
 
     def _left(self, span: Span) -> int:
         return span[0] - self._text.rfind("\n", 0, span[0])

@@ -12,11 +12,12 @@ from typing import Final
 # A space that may stand between a number and its unit: no tab and no line break, which begin another cell or line.
 GAP: Final = r"[ \u00a0\u2009\u202f]"
 
-_M2 = r"(?:m(?:²|\^?2)|qm|sqm)"
-_PER_M2 = (
-    rf"(?:{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|qm|sqm|kof|bsa)(?![.,][0-9])|"
-    rf"{GAP}per{GAP}(?:square{GAP}met(?:er|re)|met(?:er|re){GAP}squared))"
+_M2 = r"(?:m(?:²|\^?2)|qm|sqm|mq)"
+_SPELT_PER_M2 = (
+    rf"(?:per{GAP}(?:square{GAP}met(?:er|re)|met(?:er|re){GAP}squared|metro{GAP}quad(?:rat)?o|vierkante{GAP}meter)|"
+    rf"pro{GAP}quadratmeter|por{GAP}metro{GAP}(?:cuadrado|quadrado)|(?:par|au){GAP}m[eè]tre{GAP}carr[eé])"
 )
+_PER_M2 = rf"(?:{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|qm|sqm|mq|kof|bsa)(?![.,][0-9])|{GAP}{_SPELT_PER_M2})"
 _ML = r"(?:mls?|cc|ccm|cm(?:³|\^?3)|milliliters?|millilit(?:er|re)s?|mililitros?)"
 _GRAM = r"(?:gr?|gramm|grams?|gramos?)"
 _L = r"(?:l|liter|lit(?:er|re)s?|litros?)"
@@ -25,7 +26,7 @@ _PER_MIN = rf"{GAP}?/{GAP}?(?:min(?:ut[eo]s?|\.(?={GAP}?/))?)"
 # Tried in this order, so every compound unit stands before the unit it begins with.
 _WRITTEN: Final[tuple[tuple[str, str], ...]] = (
     ("%-points", rf"(?:%{GAP}?-?{GAP}?(?:points?|punkte?n?|puntos)|percentage points?|prozentpunkte?n?|puntos porcentuales)"),
-    ("%", r"(?:%|\uff05|percent|per cent|pct|prozent|por ?ciento|pour cent|por cento|per cento|procent)"),
+    ("%", r"(?:%|\uff05|percent|per cent|pct|prozent(?:ige[a-z]?)?|por ?ciento|pour cent|por cento|per cento|procent)"),
     ("L/min/m2", rf"{_L}(?:{_PER_MIN}{GAP}?[/*·x]{GAP}?{_M2}|/\(min[*·x ]{_M2}\)|/min{_PER_M2})"),
     ("L/min", rf"{_L}(?:{_PER_MIN}|/m(?![²^2]))"),
     ("L/m2", rf"{_L}{GAP}?/{GAP}?{_M2}"),
@@ -41,7 +42,7 @@ _WRITTEN: Final[tuple[tuple[str, str], ...]] = (
     ("mm2", r"(?:mm(?:²|\^?2)|qmm)"),
     ("cm2", r"(?:cm(?:²|\^?2)|qcm)"),
     ("m2", _M2),
-    ("1/m2", rf"/{GAP}?{_M2}"),
+    ("1/m2", rf"(?:/{GAP}?{_M2}|{_SPELT_PER_M2})"),
     ("cm/s", rf"cm{GAP}?/{GAP}?s(?:ec|ek|eg)?"),
     ("m/s", rf"m{GAP}?/{GAP}?s(?:ec|ek|eg)?"),
     ("bpm", r"(?:bpm|lpm|spm|/min|min-1|beats/min|s/min|schläge(?:/min| pro minute)|latidos/min)"),

@@ -304,6 +304,35 @@ def test_columns_keep_their_meaning_behind_a_blank_line() -> None:
         # "normal" is what a finding is, no word for a reference
         ("LV normal: 90 ml/m2", "lvedvi", 90),
         ("LV size | normal\nLVEF | 48 %", "lvef", 48),
+        # not of magnetic resonance
+        ("EF by echo 38 %, by MRI 45 %.", "lvef", 45),
+        ("Echocardiography had reported an EF of 30 %.", "lvef", None),
+        ("LVEF 45 % on echo.", "lvef", None),
+        ("FEVI 45 % (por ecocardiografía, 40 %).", "lvef", 45),
+        ("Spin echo imaging, EF 45 %.", "lvef", 45),
+        ("Gradient-echo cine with an EF of 45 %.", "lvef", 45),
+        ("Better than in the echo, where today's MRI gives an EF of 45 %.", "lvef", 45),
+        # indexed by the table, by a bracket
+        ("Left ventricle\tValue\tIndexed\tNormal\nEDV (ml)\t161\t86.1\t[106-214]", "lvedvi", 86.1),
+        ("| | VI | VI index. |\n| VTD (ml, ml/m2) | 138 | 78 |", "lvedvi", 78),
+        ("            EDV     EF\nLV          166     57\nLV /m2     95.4     --", "lvedvi", 95.4),
+        ("EDV 182 ml (94)", "lvedvi", 94),
+        ("LVEF 45 % (echo 50 %).", "lvef", 45),
+        ("LVEF 45 % (echo).", "lvef", None),
+        ("LVEDV 116 per square metre", "lvedvi", 116),
+        ("massa 131 g (66 g/mq)", "lv_mass_index", None),
+        ("LV mass 131 g (66 g/mq)", "lv_mass_index", 66),
+        # two tables side by side
+        ("LEFT VENTRICLE        RIGHT VENTRICLE\nEDV    154 ml         EDV    163 ml", "rvedv", 163),
+        ("LEFT VENTRICLE        RIGHT VENTRICLE\nEDV    154 ml         EDV    163 ml", "lvedv", 154),
+        ("EDV/ESV/EF: LV 143/88/38, RV 131/74/44", "rvedv", 131),
+        ("EDV/ESV/EF: LV 143/88/38, RV 131/74/44", "lvedv", 143),
+        ("Parametro|VS|VD\nVTD (ml)|176|183", "lvedv", 176),
+        ("Bei einer 46-prozentigen Ejektionsfraktion", "lvef", 46),
+        # what no term names, for a field that is spoken of
+        ("The ejection fraction is low. It is 31 % now.", "lvef", 31),
+        ("The ventricle is weak. It is 31 % now.", "lvef", None),
+        ("The ejection fraction is low. The right ventricle 31 %.", "lvef", None),
         # "la" is an article, LA an atrium
         ("La FE llega al 77 %.", "lvef", 77),
         ("LA EF 40 %.", "lvef", None),
