@@ -139,7 +139,9 @@ class Claims:
 
     def _fields(self, i: int, mention: Mention, ventricle: Ventricle | None) -> list[str]:
         """Return the fields of a term that can take a number, those of the other side too if the side is unsure."""
-        fields = [field for field in mention.fields if (i, field) in self._fitting]
+        fields = [field for field in mention.fields if (i, field) in self._fitting] or [
+            field for field in mention.stem if (i, field) in self._fitting
+        ]
         owned = self._page.owned.get(mention.start)
         if owned and not any((i, field) in self._fitting for field in owned):
             return []

@@ -166,7 +166,7 @@ LEFT_WORDS: Final = (
     "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
-    "linkerventrik[a-z]*|left side|(?<=del )izquierdo|"
+    "linkerventrik[a-z]*|left side|(?<=del )izquierdo|(?<=que el )izquierdo|left(?= (?:measure|hold|has |contain|eject))|der linke(?= (?:w|h|m|f|b))|"
     # "VS" is the left ventricle of Italian only where it opens a statement: elsewhere it is "versus"
     r"(?:massa|telediastolico|telesistolico|eiezione) vs|(?:(?<![^\n])|(?<=[.\u2022-] ))vs(?= ?:| [0-9])"
 )
@@ -174,7 +174,7 @@ RIGHT_WORDS: Final = (
     "rv(?!ol)[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
-    "rechterventrik[a-z]*|right side|(?<=del )derecho|morfologia derecha"
+    "rechterventrik[a-z]*|right side|(?<=del )derecho|(?<=que el )derecho|right(?= (?:measure|hold|has |contain|eject))|der rechte(?= (?:w|h|m|f|b))|morfologia derecha"
 )
 ATRIUM_WORDS: Final = (
     # "la" alone is the article of three languages as well: an atrium where numbers or English or German words follow

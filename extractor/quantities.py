@@ -83,7 +83,14 @@ _LINKS: Final[tuple[tuple[Link, re.Pattern[str]], ...]] = (
 )
 _BETWEEN: Final = re.compile(r"(?:between|zwischen|entre) $")
 _INDEXED: Final = re.compile(INDEX_HEADER, re.IGNORECASE)
+_UNIT_AND_INDEX: Final = re.compile(
+    r"[\s,(\[]([A-Za-z]{1,3})\s?[(\[]\s?([A-Za-z]{1,3}\s?/\s?[^()\[\]]{1,6})[)\]]$"
+)
 _PER_BODY: Final = ("mL", "g")
+_NAME_AND_UNIT: Final = re.compile(
+    r"[\s|]*[A-Za-z-]+(?: [A-Za-z-]+)?\s?[(\[][A-Za-z]{1,3}[)\]][\s|]{2}[0-9./\s|]*$"
+)
+_NAMED_IN: Final = 100  # characters from a line's start to its value
 _BODY_SURFACE: Final = (1.2, 2.7)  # m2
 _LABEL_TAIL: Final = re.compile(r"(?![xX\u00d7][0-9])(?:[^\W\d_]|[-\u2011][^\W\d_])")
 
@@ -227,22 +234,27 @@ def _share_units(text: str, tables: Tables, numbers: list[Number]) -> list[Numbe
     for i, number in enumerate(shared):
         if number.unit is not None or number.kind != "value":
             continue
-        unit = _unit_before(text, number) or _unit_of_row(text, tables, number)
         previous = shared[i - 1] if i else None
+        if previous and _indexes(text, previous, number):
+            shared[i] = replace(number, unit="1/m2")
+            continue
+        unit = _unit_before(text, number) or _unit_of_row(text, tables, number)
         if unit is None and previous and previous.link in ("pair", "range", "size", "spread"):
             unit = previous.unit
-        if unit is None and previous and _indexes(text, previous, number):
-            unit = "1/m2"
         shared[i] = replace(number, unit=unit)
     return shared
 
 
 def _indexes(text: str, value: Number, number: Number) -> bool:
-    """Say whether a number in a bracket is the one before it per body surface: "182 ml (94)"."""
+    """Say whether a number is the one before it per body surface: "182 ml (94)", and behind "EDV [ml]" "168 / 87"."""
     if value.unit not in _PER_BODY or not number.value:
         return False
-    alone = text[value.end : number.start].strip() in ("(", "[") and text[number.end : number.end + 1] in ")]"
-    return alone and _BODY_SURFACE[0] < value.value / number.value < _BODY_SURFACE[1]
+    bracketed = (
+        text[value.end : number.start].strip() in ("(", "[") and text[number.end : number.end + 1] in ")]"
+    )
+    line = text.rfind("\n", max(0, value.start - _NAMED_IN), value.start) + 1
+    paired = value.link == "pair" and line > 0 and _NAME_AND_UNIT.match(text, line, value.start) is not None
+    return (bracketed or paired) and _BODY_SURFACE[0] < value.value / number.value < _BODY_SURFACE[1]
 
 
 def _is_year(number: Number) -> bool:
@@ -257,13 +269,18 @@ def _unit_before(text: str, number: Number) -> str | None:
 
 def _unit_of_row(text: str, tables: Tables, number: Number) -> str | None:
     cell = tables.at(number.start)
-    if cell is None or re.search(r"[^\W\d_]", text[cell.start : cell.end]):
+    if cell is None:
         return None
     indexed = any(_INDEXED.fullmatch(text, *span) for span in (cell.label, cell.header) if span)
+    if re.search(r"[^\W\d_]", text[cell.start : cell.end]):
+        return "1/m2" if indexed else None
     for start, end in [*cell.row[:12], *([cell.header] if cell.header else [])]:
         piece = text[start:end]
-        match = re.search(r"[(\[]\s?([^()\[\]]{1,12})[)\]]$", piece)
-        unit = canonical(match[1] if match else piece) if piece and piece != "1" else None
+        if two := _UNIT_AND_INDEX.search(piece):  # "VTD ml (ml/m²)" over "121 (71)"
+            return canonical(two[2 if text[number.start - 1] in "([" else 1])
+        match = re.search(r"[(\[]\s?([^()\[\]]{1,12}|%[^()\[\]]{1,20})[)\]]$", piece)
+        unit = canonical("%" if match[1][0] == "%" else match[1]) if match else None
+        unit = unit or (canonical(piece) if piece and piece != "1" else None)
         if unit:
             return f"{unit}/m2" if indexed and unit in _PER_BODY else unit
     return "1/m2" if indexed else None

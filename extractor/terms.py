@@ -13,7 +13,9 @@ from extractor.lexicon import CLAUSE_ENDS, DOUBT, NO_AGENT, NOT_LOOKED, VENTRICU
 # A word; the letters before a digit ("LVEF55%"), though not of "T1"; a sign that a term may hold ("T2*", "% LGE").
 _TOKEN: Final = re.compile(r"[^\W\d_]{2,}(?=[0-9])|[^\W_]+|[*\u2217%]")
 _GAP: Final = re.compile(r"\s{0,2}[-\u2010\u2011\u2013/('\u2019]?\s?")
-_DOTTED: Final = frozenset({"max", "min", "li", "re", "ed", "es", "d"})
+_DOTTED: Final = frozenset(
+    (*("max", "min", "li", "re", "ed", "es", "d"), *("enddiastol", "endsystol", "enddiast", "endsyst"))
+)
 _PURE_SIDE: Final = frozenset({"lv", "rv", "vi", "vd", "vg"})
 _NOT_LOOKED: Final = re.compile(NOT_LOOKED)
 _NO_AGENT: Final = words(NO_AGENT)
@@ -26,7 +28,8 @@ _VENTRICULAR: Final = re.compile(rf"(?<![^\W_])(?:{VENTRICULAR_TERMS})(?![^\W_])
 class Mention:
     """A term at a place of the folded text, and the fields that list it.
 
-    `side` is the ventricle that the term itself names. `bare` terms are those that both ventricles share.
+    `side` is the ventricle that the term itself names. `bare` terms are those that both ventricles share. `stem` are the fields
+    of the shorter term that it begins with: "LVEDV (index)" heads a volume, too.
     """
 
     start: int
@@ -34,6 +37,7 @@ class Mention:
     fields: tuple[str, ...]
     side: Side | None
     bare: bool
+    stem: tuple[str, ...] = ()
 
 
 class _Node:
@@ -87,10 +91,10 @@ class Terms:
         return any(not _NOT_LOOKED.match(lower, mention.end) for mention in self.find(lower, []))
 
     def _longest(
-        self, lower: str, tokens: list[tuple[str, int, int] | None], i: int
+        self, lower: str, tokens: list[tuple[str, int, int] | None], i: int, end: int | None = None
     ) -> tuple[int, list[str]]:
         node, best, fields, last = self._root, 0, [], 0
-        for j in range(i, len(tokens)):
+        for j in range(i, len(tokens) if end is None else end):
             token = tokens[j]
             if token is None or (j > i and not _joined(lower, tokens[j - 1], token)):
                 break
@@ -122,8 +126,9 @@ class Terms:
         start, end = first[1] if first else 0, last[2] if last else 0
         text = lower[start:end]
         side = side_of(text)
+        bare = side is None and _VENTRICULAR.search(text) is not None
         return Mention(
-            start, end, tuple(fields), side, side is None and _VENTRICULAR.search(text) is not None
+            start, end, tuple(fields), side, bare, tuple(self._longest(lower, tokens, i, j - 1)[1])
         )
 
 
