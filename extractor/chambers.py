@@ -29,6 +29,9 @@ _PAIR: Final = re.compile(
 _RIGHT_HEART: Final = words(words_of.RIGHT_HEART_WORDS)
 _OTHER_PART: Final = words(words_of.OTHER_PARTS)
 _LEFT_HEART: Final = words(f"{words_of.LEFT_WORDS}|{words_of.LEFT_HEART_WORDS}|{words_of.VENTRICULAR_TERMS}")
+_HEADING: Final = re.compile(
+    rf"[\w \t()/*_-]{{0,24}}:(?!\s?[<>≤≥~]?\s?[0-9])|[ \t]?(?:{words_of.HEADING_WORDS})?[\s*_#.-]*$"
+)
 _REACH: Final = (
     4  # sentences that a sentence about one ventricle speaks for; a heading speaks until the next one
 )
@@ -149,7 +152,7 @@ class Chambers:
         ):
             return Topic(None, False)
         # "RV:", "Right ventricle (cine):", or a line that holds nothing else
-        heading = re.match(r"[\w \t()/*_-]{0,24}:(?!\s?[<>≤≥~]?\s?[0-9])|[\s*_#.-]*$", rest) is not None
+        heading = _HEADING.match(rest) is not None
         ventricle = first.side in ("left", "right")
         return Topic(first.side if ventricle else None, heading and ventricle)
 

@@ -1,7 +1,7 @@
 """Which field's term names a number (the rules are told in `extractor.candidates`)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -54,8 +54,9 @@ class Claims:
                 continue
             chain = self._chain(i)
             if not self._by_position(chain):
-                for member in chain:
-                    self._nearest(member)
+                units = [self._page.numbers[member].unit for member in chain]
+                for k, member in enumerate(chain):
+                    self._nearest(member, units[:k].count(units[k]))
             done = chain[-1]
         return self._claims
 
@@ -92,14 +93,51 @@ class Claims:
             for i, side in zip(chain, order, strict=True):
                 self._claim(i, last, Ventricle(side, sure=True))
             return True
-        run = self._page.run(chain[0], len(chain))
-        for i, mention in zip(chain, run or [], strict=False):
-            # Words between are about the others of the pair: only what stands before counts.
-            self._claim(i, mention, self._page.at_head(chain[0], mention) or self._page.earlier(mention, i))
-        return run is not None
+        run = self._run(chain) or self._volumes(chain, last)
+        for i, mention in zip(chain, run, strict=False):
+            if mention:
+                # Words between are about the others of the pair: only what stands before counts.
+                self._claim(
+                    i, mention, self._page.at_head(chain[0], mention) or self._page.earlier(mention, i)
+                )
+        return bool(run)
 
-    def _nearest(self, i: int) -> None:
-        """Give a number to the nearest term before it that can take it, or to one right behind it."""
+    def _run(self, chain: list[int]) -> list[Mention | None]:
+        """Return a list's terms: of a longer row those that fit it, "EDV/ESV/SV/EF 182/104/78 ml/43 %, indexed 94/54/40 ml/m²"."""
+        terms, length = self._page.run(chain[0]), len(chain)
+        windows = [terms[start : start + length] for start in range(len(terms) - length, -1, -1)]
+        fitting = (window for window in windows if all(map(self._fits, chain, window)))
+        return next(fitting, windows[0] if windows else [])
+
+    def _fits(self, i: int, mention: Mention | None) -> bool:
+        return mention is None or any((i, field) in self._fitting for field in mention.fields)
+
+    def _volumes(self, chain: list[int], last: Mention | None) -> list[Mention | None]:
+        """Return the terms of "68 and 31 ml/m²", of which the sentence spoke before: "EDV 120 ml, ESV 55 ml", or "volumes".
+
+        A third number is the stroke volume.
+        """
+        units = {self._page.numbers[i].unit for i in chain}
+        if len(chain) > 3 or len(units) > 1:
+            return []
+        if last and _several(
+            own := self._fields(chain[0], last, self._page.ventricle(last, chain[0])),
+            self._units,
+            self._sides,
+        ):
+            return [replace(last, fields=(field,)) for field in own[: len(chain)]]
+        if not units <= {"mL/m2", "1/m2"}:
+            return []
+        spoken: dict[tuple[str, ...], Mention | None] = {}
+        for mention in self._page.said(chain[0]):
+            own = [field for field in mention.fields if field and (chain[0], field) in self._fitting]
+            if own and not _several(own, self._units, self._sides):
+                spoken.pop(mention.fields, None)
+                spoken[mention.fields] = mention
+        return list(spoken.values())[-2:] if len(spoken) > 1 else []
+
+    def _nearest(self, i: int, nth: int) -> None:
+        """Give a number, the `nth` of its unit in a list, to the nearest term before it that can take it, or right behind."""
         unit = self._page.numbers[i].unit
         behind = self._page.behind(i)
         spoken_of = self._page.spoken_of(i)
@@ -120,22 +158,19 @@ class Claims:
         if behind:
             self._claim(i, behind, self._page.ventricle(behind, i))
         elif unit is not None or self._page.beside_ventricle(i):
-            self._unnamed(i, spoken_of)
+            self._unnamed(i, spoken_of, nth)
 
-    def _unnamed(self, i: int, side: Side | None) -> None:
-        """Give a number that no term names to the ventricle's first field of its unit, per part of the schema."""
-        groups = set[str]()
+    def _unnamed(self, i: int, side: Side | None, nth: int) -> None:
+        """Give a number that no term names to the ventricle's `nth` field of its unit, per part of the schema."""
+        groups = list[str]()
         for field in self._units:
             group = field.rpartition(".")[0]
             if self._page.numbers[i].unit is None and self._units[field] != "%":
                 continue
-            if (
-                (i, field) in self._fitting
-                and self._sides.get(field) == side is not None
-                and group not in groups
-            ):
-                groups.add(group)
-                self._claims[i, field] = Claim(Rank.AGAIN, 0)
+            if (i, field) in self._fitting and self._sides.get(field) == side is not None:
+                groups.append(group)
+                if groups.count(group) == nth + 1:
+                    self._claims[i, field] = Claim(Rank.AGAIN, 0)
 
     def _fields(self, i: int, mention: Mention, ventricle: Ventricle | None) -> list[str]:
         """Return the fields of a term that can take a number, those of the other side too if the side is unsure."""

@@ -166,7 +166,7 @@ LEFT_WORDS: Final = (
     "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
-    "linkerventrik[a-z]*|left side|(?<=del )izquierdo|(?<=que el )izquierdo|left(?= (?:measure|hold|has |contain|eject))|der linke(?= (?:w|h|m|f|b))|"
+    "linkerventrik[a-z]*|left side|(?<=del )izquierdo|(?<=el )izquierdo(?= (?:es|tiene|mide|conserva|mantiene|presenta|esta)(?![a-z]))|(?<=que el )izquierdo|left(?= (?:measure|hold|has |contain|eject))|der linke(?= (?:w|h|m|f|b))|"
     # "VS" is the left ventricle of Italian only where it opens a statement: elsewhere it is "versus"
     r"(?:massa|telediastolico|telesistolico|eiezione) vs|(?:(?<![^\n])|(?<=[.\u2022-] ))vs(?= ?:| [0-9])"
 )
@@ -174,7 +174,7 @@ RIGHT_WORDS: Final = (
     "rv(?!ol)[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
     "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
-    "rechterventrik[a-z]*|right side|(?<=del )derecho|(?<=que el )derecho|right(?= (?:measure|hold|has |contain|eject))|der rechte(?= (?:w|h|m|f|b))|morfologia derecha"
+    "rechterventrik[a-z]*|right side|(?<=del )derecho|(?<=el )derecho(?= (?:es|tiene|mide|conserva|mantiene|presenta|esta)(?![a-z]))|(?<=que el )derecho|right(?= (?:measure|hold|has |contain|eject))|der rechte(?= (?:w|h|m|f|b))|morfologia derecha"
 )
 ATRIUM_WORDS: Final = (
     # "la" alone is the article of three languages as well: an atrium where numbers or English or German words follow
@@ -206,6 +206,11 @@ LEFT_HEART_WORDS: Final = (
     "sept(?:um|al)[a-z]*|m[iy]o[ck]ard[a-z]*|pared(?:es)?|parois?|paret[ei]|[hi]?ypertroph[a-z]*|h?ipertrof[a-z]*|lvh|hvi|"
     "concentric[a-z]*|konz[a-z]*|grosor(?:es)?|espesor(?:es)?|m?wt|ivs|miocardiopat[a-z]*|[a-z]*funktion"
 )
+# A ventricle and one of these, alone in a line, are a heading.
+HEADING_WORDS: Final = (
+    "function|volumes?|volumetry|quantification|analysis|parameters|measurements|assessment|funktion|volumina|volumetrie|"
+    "parameter|messwerte|funcion|volumenes|cuantificacion|parametros|medidas"
+)
 # "RV insertion point" says where a scar is, not which ventricle the sentence is about.
 INSERTION_WORDS: Final = (
     "insert[a-z]*|inserenz|seitig[a-z]*|insercion[a-z]*|insertion[a-z]*|septal junction|hinge"
@@ -215,7 +220,7 @@ LEFT_SHORT: Final = "l|left|links|li|linker|izquierdo|izq|vs|sx|sinistro|gauche|
 RIGHT_SHORT: Final = "r|right|rechts|re|rechter|derecho|der|dcho|dx|destro|droite?|direito"
 # A table's heading over values that are indexed to body surface area, and the end of a row's name that says so.
 INDEX_HEADER: Final = (
-    r"(?:.* )?(?:indexed|index\.?|ind\.?|indi[xz]iert|indiz\.?|indexad[oa]|index[e\u00e9]|indicizzat[oa])|"
+    r"(?:.* )?(?:indexed|index\.?|ind\.?|indi[xz]iert|indiz\.?|indexad[oa]|index[e\u00e9]|indicizzat[oa])(?: ?[(\[][^()\[\]]{0,12}[)\]])?|"
     r".*/ ?(?:m2|m\u00b2|qm|sqm|mq|bsa|kof|sc)"
 )
 # Terms that both ventricles share: under these, the ventricle must come from the context.

@@ -16,6 +16,7 @@ from extractor.terms import Mention, Terms
 
 _LOOK_BACK: Final = 6  # terms; bounds the work in a sentence that is one long list
 _JOINED: Final = re.compile(r"\s?(?:/|,|&|(?:, ?)?(?:and|und|y|e|et))\s?")
+_STROKE: Final = re.compile(r"\s?/\s?(?:vs|gs|sw)\s?/\s?")
 _CLAUSE: Final = re.compile(r"[,;](?=\s)")
 # What may stand between a term and a number that has no unit.
 _DIRECT: Final = re.compile(
@@ -136,25 +137,28 @@ class Page:
         added = re.search(r"[(\[{]", self.lower[mention.end : following]) is not None
         return not (added and one.unit and (other.kind == "reference" or other.unit not in (None, one.unit)))
 
-    def run(self, i: int, length: int) -> list[Mention] | None:
-        """Return the `length` terms joined by slashes or commas ("LVEDV/LVESV") that a number's row last spoke of."""
+    def run(self, i: int) -> list[Mention | None]:
+        """Return the terms joined by slashes or commas ("LVEDV/LVESV") that a number's row last spoke of.
+
+        None among them stands for a stroke volume that is no term elsewhere: "VTD/VTS/VS".
+        """
         cell = self.cell(i)
         row = cell.row[0][0] if cell else self._bounds[self.sentence(i)][0]
-        last = bisect_left(self._starts, self.spans[i][0]) - 1
-        first = last
-        while (
-            first > 0
-            and self._starts[first - 1] >= row
-            and last - first < length
-            and self._consecutive(first - 1)
-        ):
-            first -= 1
-        inside = last >= 0 and self._starts[first] >= row and last - first + 1 == length
-        return self._mentions[first : last + 1] if inside else None
+        m = bisect_left(self._starts, self.spans[i][0]) - 1
+        found: list[Mention | None] = []
+        while m >= 0 and self._starts[m] >= row and len(found) < _LOOK_BACK:
+            gap = self.lower[self._mentions[m].end : self._starts[m + 1]] if found else "/"
+            if not (over := _STROKE.fullmatch(gap)) and not _JOINED.fullmatch(gap):
+                break
+            found[:0] = [self._mentions[m], None] if over else [self._mentions[m]]
+            m -= 1
+        return found
 
-    def _consecutive(self, m: int) -> bool:
-        gap = self.lower[self._mentions[m].end : self._mentions[m + 1].start]
-        return _JOINED.fullmatch(gap) is not None
+    def said(self, i: int) -> list[Mention]:
+        """Return the terms of a number's sentence before it, in order, the last ones of a long one."""
+        last = bisect_left(self._starts, self.spans[i][0])
+        first = bisect_left(self._starts, self._bounds[self.sentence(i)][0])
+        return self._mentions[max(first, last - 2 * _LOOK_BACK) : last]
 
     def direct(self, mention: Mention, i: int) -> bool:
         """Say whether a term stands directly before a number, or before the list in which it stands."""

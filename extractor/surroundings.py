@@ -92,7 +92,8 @@ class Surroundings(Page):
         sides = [marker.side for marker in markers[-2:]]
         if sides[-1:] == ["both"]:
             return "left", "right"
-        return (sides[0], sides[1]) if set(sides) == {"left", "right"} else None
+        together = set(sides) == {"left", "right"} and markers[-1].start - markers[-2].end < _BESIDE
+        return (sides[0], sides[1]) if together else None
 
     def spoken_of(self, i: int) -> Side | None:
         """Return the ventricle that alone is named before a number, in its sentence or by its heading."""
