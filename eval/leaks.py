@@ -1,6 +1,7 @@
 """Whether a text that is scored was also learnt from: shared word runs between two sets, whatever their case and numbers."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -30,12 +31,18 @@ def shingles(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def leaks(ones: Iterable[Case], others: Iterable[Case]) -> Iterator[Leak]:
-    """Yield every near-duplicate between two sets; containment of shingles (Broder 1997), every pair compared."""
+    """Yield every near-duplicate between two sets; containment of shingles (Broder 1997), by an index of them."""
     known = [(case, shingles(case.text)) for case in others]
+    holders: dict[tuple[str, ...], list[int]] = {}
+    for i, (_, theirs) in enumerate(known):
+        for shingle in theirs:
+            holders.setdefault(shingle, []).append(i)
     for case in ones:
         own = shingles(case.text)
-        for other, theirs in known:
-            share = len(own & theirs) / min(len(own), len(theirs))
+        common = Counter(i for shingle in own for i in holders.get(shingle, ()))
+        for i, count in sorted(common.items()):
+            other, theirs = known[i]
+            share = count / min(len(own), len(theirs))
             if share >= SHARED and case.id != other.id:
                 yield Leak(case.id, other.id, share)
 
