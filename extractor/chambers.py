@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,6 +32,10 @@ _LEFT_HEART: Final = words(f"{words_of.LEFT_WORDS}|{words_of.LEFT_HEART_WORDS}|{
 _HEADING: Final = re.compile(
     rf"[\w \t()/*_-]{{0,24}}:(?!\s?[<>≤≥~]?\s?[0-9])|[ \t]?(?:{words_of.HEADING_WORDS})?[\s*_#.-]*$"
 )
+_LEFT: Final = words(words_of.LEFT_WORDS)
+_UNREMARKABLE: Final = words(words_of.UNREMARKABLE)
+_NO_SIZE: Final = re.compile(words_of.NO_SIZE)
+_PARTS: Final = re.compile(words_of.PARTS_OF_SENTENCE)
 _REACH: Final = (
     4  # sentences that a sentence about one ventricle speaks for; a heading speaks until the next one
 )
@@ -78,9 +82,35 @@ def right_heart(lower: str) -> bool:
     )
 
 
-def elsewhere(lower: str) -> bool:
-    """Whether a folded sentence is about another part of the heart than the left ventricle: "LA mildly dilated"."""
+def unremarkable_right(lower: str) -> bool:
+    """Whether a folded text calls the right ventricle normal as a whole: "RV: normal"."""
+    return any(right_heart(part) and _UNREMARKABLE.search(part) for part in _parts(lower))
+
+
+def about(lower: str, side: Side, holds: Callable[[str], bool]) -> bool:
+    """Whether what a folded sentence holds of a ventricle's size, walls or function may be said of that one.
+
+    "RV small, LA mildly dilated" says nothing of a dilated ventricle, "FEVI 68 %; AI dilatada" nothing of a left one.
+    """
+    if side == "left" and _elsewhere(lower):
+        return False
+    return any(_of(part, side) for part in _parts(lower) if holds(part))
+
+
+def _of(part: str, side: Side) -> bool:
+    if side == "left":
+        return not _elsewhere(part)
+    return right_heart(part) or not (_OTHER_PART.search(part) or _LEFT.search(part))
+
+
+def _elsewhere(lower: str) -> bool:
+    """Whether a text is about another part of the heart than the left ventricle: "LA mildly dilated"."""
     return _OTHER_PART.search(lower) is not None and _LEFT_HEART.search(lower) is None
+
+
+def _parts(lower: str) -> list[str]:
+    """The parts of a sentence, less what holds a word of size and says nothing of it."""
+    return [_NO_SIZE.sub(" ", part) for part in _PARTS.split(lower)]
 
 
 class Chambers:

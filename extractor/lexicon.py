@@ -191,9 +191,22 @@ BIVENTRICULAR_WORDS: Final = (
 RIGHT_HEART_WORDS: Final = (
     "ventricles|ventriculos|ventricules|ventricoli|ventrikels|(?<!linke )(?<!linke[rn] )(?:ventrikeln?|kammern?)|kammer(?:gr|dil|wei)[a-z]*|"
     "bivent[a-z]*|(?<!left )chambers?|herzhohlen|camaras?|cavit(?:ies|es|a)|cavidades|hartkamers|rechtsherz[a-z]*|right[- ]sided|"
-    "both|beide[nrs]?|amb[oa]s|entramb[ie]|les deux|right one|(?:el|y) derecho|der rechte|le droit|il destro|nothing is dilated|"
+    "both|neither ventricle|ventricles|beide[nrs]?|amb[oa]s|entramb[ie]|les deux|right one|(?:el|y) derecho|der rechte|le droit|il destro|nothing is dilated|"
     "(?:right|rechte[rnms]?) v[a-z]+|heart size|herzgross?e|ventriculo direito|rechterkamer|rechter kamer"
 )
+# Of a right ventricle these say that its size and function are normal, without words for either.
+UNREMARKABLE: Final = (
+    r"normal[a-z]*|nl|norm|regel[a-z]*|unauff[a-z]*|o\.? ?b|unremarkable|in range|limits|altersentsprechend|grenzen|fein|fine|good|"
+    "sin alteraciones|sans particularite|nella norma|normaal|intact[a-z]*|no abnormalit[a-z]*|neither|likewise|same|ebenso|auch|"
+    "igual|idem"
+)
+# Words of size and thickness that say nothing of a ventricle's.
+NO_SIZE: Final = (
+    "[0-9]+ ?(?:%|percent|prozent|por ciento|g) ?(?:(?:of|der|de|del|la|el|the|d\\.) ){0,3}(?:lv[ -]?|left ventricular |total |"
+    "myocardial |linksventrikularen |gesamten )?(?:myocardial |muscle )?(?:mass[ae]?|masa(?: ventricular| miocardica)?(?: izquierda)?|"
+    "myocardium|miocardio|myokards?)|full[ -]thickness|wall motion|septal (?:bounce|shift)"
+)
+PARTS_OF_SENTENCE: Final = r"[;.|](?=\s|$)|, |\n"
 # A sentence that names one of these, and nothing of the left ventricle, says nothing of its size, walls or function.
 OTHER_PARTS: Final = (
     f"{ATRIUM_WORDS}|{RIGHT_WORDS}|peri[ck]ard[a-z]*|herzbeutel[a-z]*|effusions?|derrame|[a-z]*erguss[a-z]*|aort[a-z]*|arch|arco|"

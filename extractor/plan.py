@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from extractor.candidates import Wanted, candidates
-from extractor.chambers import elsewhere, right_heart
+from extractor.chambers import about, right_heart, unremarkable_right
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
@@ -65,16 +65,18 @@ def _finders(form: Form, terms: Mapping[str, Sequence[str]]) -> dict[str, Terms]
 def _spoken_of(finders: Mapping[str, Terms], said: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """For each path, the sentences (by index) that hold one of its terms.
 
-    "Size", "dilated", "thickened" are words for many parts of the heart: they say nothing of the right ventricle where the
-    report never speaks of it, and nothing of the left one where all their sentences are about something else.
+    "Size", "dilated", "thickened" are words for many parts of the heart: they say nothing of a ventricle where the report never
+    speaks of it, or says them of something else.
     """
-    aside = {i for i, text in enumerate(said) if elsewhere(text)}
     unseen = not any(map(right_heart, said))
+    normal = any(map(unremarkable_right, said))
     found = {}
     for path, finder in finders.items():
         own = tuple(i for i, text in enumerate(said) if finder.mentioned(text))
         side = finder.sides.get(path)
-        silent = (side == "right" and unseen) or (side == "left" and aside.issuperset(own))
+        silent = side is not None and not any(about(said[i], side, finder.mentioned) for i in own)
+        if side == "right":
+            silent = unseen or (silent and not normal)
         found[path] = () if silent else own
     return found
 
