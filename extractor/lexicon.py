@@ -191,7 +191,7 @@ BIVENTRICULAR_WORDS: Final = (
 RIGHT_HEART_WORDS: Final = (
     "ventricles|ventriculos|ventricules|ventricoli|ventrikels|(?<!linke )(?<!linke[rn] )(?:ventrikeln?|kammern?)|kammer(?:gr|dil|wei)[a-z]*|"
     "bivent[a-z]*|(?<!left )chambers?|herzhohlen|camaras?|cavit(?:ies|es|a)|cavidades|hartkamers|rechtsherz[a-z]*|right[- ]sided|"
-    "both|neither ventricle|ventricles|beide[nrs]?|amb[oa]s|entramb[ie]|les deux|right one|(?:el|y) derecho|der rechte|le droit|il destro|nothing is dilated|"
+    "both|neither ventricle|beide[nrs]?|amb[oa]s|entramb[ie]|les deux|right one|(?:el|y) derecho|der rechte|le droit|il destro|nothing is dilated|"
     "(?:right|rechte[rnms]?) v[a-z]+|heart size|herzgross?e|ventriculo direito|rechterkamer|rechter kamer"
 )
 # Of a right ventricle these say that its size and function are normal, without words for either.
@@ -202,7 +202,7 @@ UNREMARKABLE: Final = (
 )
 # Words of size and thickness that say nothing of a ventricle's.
 NO_SIZE: Final = (
-    "[0-9]+ ?(?:%|percent|prozent|por ciento|g) ?(?:(?:of|der|de|del|la|el|the|d\\.) ){0,3}(?:lv[ -]?|left ventricular |total |"
+    "(?<![0-9])[0-9]{1,4} ?(?:%|percent|prozent|por ciento|g) ?(?:(?:of|der|de|del|la|el|the|d\\.) ){0,3}(?:lv[ -]?|left ventricular |total |"
     "myocardial |linksventrikularen |gesamten )?(?:myocardial |muscle )?(?:mass[ae]?|masa(?: ventricular| miocardica)?(?: izquierda)?|"
     "myocardium|miocardio|myokards?)|full[ -]thickness|wall motion|septal (?:bounce|shift)"
 )

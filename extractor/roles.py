@@ -128,8 +128,7 @@ def _of_other_modality(place: Place, number: Number) -> bool:
     named = [match.end() for match in _MODALITY.finditer(before)]
     if named:
         return _THIS.search(before, named[-1]) is None
-    behind = _MODALITY_BEHIND.match(place.lower, number.end, place.end)
-    return behind is not None
+    return _MODALITY_BEHIND.match(place.lower, number.end, place.end) is not None
 
 
 def _is_grade(place: Place, number: Number) -> bool:

@@ -120,7 +120,11 @@ class Order:
         wanted = settings.authors
         long = [c for c in cases if len(c.text) >= settings.shortest and (not wanted or c.author in wanted)]
         self.full = [case for case in long if case.gold.findings is not None and len(case.text) <= LONGEST]
-        self.brief = [case for case in long if case.gold.findings is None and len(case.text) <= LONGEST_ALONE]
+        self.brief = [
+            case
+            for case in long
+            if case.gold.findings is None and case.gold.diagnosis and len(case.text) <= LONGEST_ALONE
+        ]
         if not len(self.full) // TOGETHER + len(self.brief) // TOGETHER:
             raise ValueError(f"not {TOGETHER} reports to read: lower --shortest, or name other --authors")
         self.settings = settings

