@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -82,35 +82,29 @@ def right_heart(lower: str) -> bool:
     )
 
 
-def unremarkable_right(lower: str) -> bool:
-    """Whether a folded text calls the right ventricle normal as a whole: "RV: normal"."""
-    return any(right_heart(part) and _UNREMARKABLE.search(part) for part in _parts(lower))
+def parts(lower: str) -> list[str]:
+    """The parts of a folded sentence, less what holds a word of size and says nothing of it."""
+    return [_NO_SIZE.sub(" ", part) for part in _PARTS.split(lower)]
 
 
-def about(lower: str, side: Side, holds: Callable[[str], bool]) -> bool:
-    """Whether what a folded sentence holds of a ventricle's size, walls or function may be said of that one.
-
-    "RV small, LA mildly dilated" says nothing of a dilated ventricle, "FEVI 68 %; AI dilatada" nothing of a left one.
-    """
-    if side == "left" and _elsewhere(lower):
-        return False
-    return any(_of(part, side) for part in _parts(lower) if holds(part))
+def unremarkable_right(part: str) -> bool:
+    """Whether a part of a sentence calls the right ventricle normal as a whole: "RV: normal"."""
+    return right_heart(part) and _UNREMARKABLE.search(part) is not None
 
 
-def _of(part: str, side: Side) -> bool:
-    if side == "left":
-        return not _elsewhere(part)
-    return right_heart(part) or not (_OTHER_PART.search(part) or _LEFT.search(part))
-
-
-def _elsewhere(lower: str) -> bool:
-    """Whether a text is about another part of the heart than the left ventricle: "LA mildly dilated"."""
+def elsewhere(lower: str) -> bool:
+    """Whether a folded text is about another part of the heart than the left ventricle: "LA mildly dilated"."""
     return _OTHER_PART.search(lower) is not None and _LEFT_HEART.search(lower) is None
 
 
-def _parts(lower: str) -> list[str]:
-    """The parts of a sentence, less what holds a word of size and says nothing of it."""
-    return [_NO_SIZE.sub(" ", part) for part in _PARTS.split(lower)]
+def about(part: str, side: Side) -> bool:
+    """Whether what a part of a sentence says of size, walls or function may be said of that ventricle.
+
+    "RV small, LA mildly dilated" says nothing of a dilated ventricle, "FEVI 68 %; AI dilatada" nothing of a left one.
+    """
+    if side == "left":
+        return not elsewhere(part)
+    return right_heart(part) or not (_OTHER_PART.search(part) or _LEFT.search(part))
 
 
 class Chambers:

@@ -120,18 +120,14 @@ class Claims:
         units = {self._page.numbers[i].unit for i in chain}
         if len(chain) > 3 or len(units) > 1:
             return []
-        if last and _several(
-            own := self._fields(chain[0], last, self._page.ventricle(last, chain[0])),
-            self._units,
-            self._sides,
-        ):
+        if last and self._several(own := self._fields(chain[0], last, self._page.ventricle(last, chain[0]))):
             return [replace(last, fields=(field,)) for field in own[: len(chain)]]
         if not units <= {"mL/m2", "1/m2"}:
             return []
         spoken: dict[tuple[str, ...], Mention | None] = {}
         for mention in self._page.said(chain[0]):
             own = [field for field in mention.fields if field and (chain[0], field) in self._fitting]
-            if own and not _several(own, self._units, self._sides):
+            if own and not self._several(own):
                 spoken.pop(mention.fields, None)
                 spoken[mention.fields] = mention
         return list(spoken.values())[-2:] if len(spoken) > 1 else []
@@ -151,7 +147,7 @@ class Claims:
                 (mention.start, _taker(field, mention, ventricle), unit) in self._used for field in fields
             )
             # "volumes are 131 mL at end-diastole"
-            open_to = used or _several(fields, self._units, self._sides)
+            open_to = used or self._several(fields)
             if not (open_to and behind and self._claim(i, behind, self._page.ventricle(behind, i))):
                 self._claim(i, mention, ventricle)
             return
@@ -198,6 +194,11 @@ class Claims:
             return False
         return not self._page.direct(mention, i)
 
+    def _several(self, fields: Sequence[str]) -> bool:
+        """Say whether a term leaves open which field of one ventricle it names: "volumes"."""
+        own = {(field.rpartition(".")[0], self._sides.get(field), self._units[field]) for field in fields}
+        return len(own) < len(fields)
+
     def _opposes(self, field: str, ventricle: Ventricle) -> bool:
         return self._sides.get(field, ventricle.side) != ventricle.side
 
@@ -232,9 +233,3 @@ class Claims:
 def _taker(field: str, mention: Mention, ventricle: Ventricle | None) -> str:
     """Tell the ventricles apart: a bare term may take one number for each, "EF LV 45 %, RV 50 %"."""
     return field + ventricle.side if ventricle and mention.bare else field
-
-
-def _several(fields: Sequence[str], units: Mapping[str, str], sides: Mapping[str, Side]) -> bool:
-    """Say whether a term leaves open which field of one ventricle it names: "volumes"."""
-    own = [(field.rpartition(".")[0], sides.get(field), units[field]) for field in fields]
-    return len(set(own)) < len(own)

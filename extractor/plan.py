@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from extractor.candidates import Wanted, candidates
-from extractor.chambers import about, right_heart, unremarkable_right
+from extractor.chambers import about, elsewhere, parts, right_heart, unremarkable_right
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
@@ -68,13 +68,20 @@ def _spoken_of(finders: Mapping[str, Terms], said: Sequence[str]) -> dict[str, t
     "Size", "dilated", "thickened" are words for many parts of the heart: they say nothing of a ventricle where the report never
     speaks of it, or says them of something else.
     """
+    said_in = [parts(text) for text in said]
+    aside = {i for i, text in enumerate(said) if elsewhere(text)}
     unseen = not any(map(right_heart, said))
-    normal = any(map(unremarkable_right, said))
+    normal = any(unremarkable_right(part) for own in said_in for part in own)
     found = {}
     for path, finder in finders.items():
         own = tuple(i for i, text in enumerate(said) if finder.mentioned(text))
         side = finder.sides.get(path)
-        silent = side is not None and not any(about(said[i], side, finder.mentioned) for i in own)
+        silent = side is not None and not any(
+            about(part, side) and finder.mentioned(part)
+            for i in own
+            if side != "left" or i not in aside
+            for part in said_in[i]
+        )
         if side == "right":
             silent = unseen or (silent and not normal)
         found[path] = () if silent else own

@@ -47,7 +47,7 @@ class Tables:
                 continue
             found, row = _row(text, start, end)
             # A table goes on behind a blank line, unless what stands there is a heading of its own.
-            new = blank and not any(character.isdigit() for character in text[start:end])
+            new = blank and not self._numeric((start, end))
             blank = False
             if found != kind or not row or new:
                 self._close(block, kind)
@@ -64,7 +64,7 @@ class Tables:
 
     def _close(self, block: list[list[Span]], kind: int) -> None:
         header = block[0] if len(block) > 1 else None
-        wide = header if kind == 2 and header and not self._numeric(header) else None
+        wide = header if kind == 2 and header and not any(map(self._numeric, header)) else None
         label: Span | None = None
         for i, row in enumerate(block):
             whole = tuple(row)
@@ -87,8 +87,8 @@ class Tables:
             return False
         return self._left(row[0]) > self._left(label) and self._overlap(row[0], above[above[0] == label])
 
-    def _numeric(self, row: list[Span]) -> bool:
-        return any(character.isdigit() for character in self._text[row[0][0] : row[-1][1]])
+    def _numeric(self, span: Span) -> bool:
+        return any(character.isdigit() for character in self._text[slice(*span)])
 
     def _above(self, header: list[Span], cell: Span) -> Span | None:
         """Return the heading that begins last before a cell: "LEFT VENTRICLE" over two columns, names and values."""
