@@ -150,13 +150,15 @@ COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 DOUBT: Final = (
     r"(?<!kein )(?<!keine )(?<!keinen )(?<!ohne )(?<!nicht )(?<!no )(?<!not )(?<!without )(?<!sin )(?<!no es )(?:"
     r"fragl[a-z]*|zweifel[a-z]*|unsicher|vielleicht|evtl|eventuell|moglich[a-z]*|denkbar|vermut[a-z]*|verdacht[a-z]*|suspekt|scheint|"
-    r"grenzwertig[a-z]*|an der grenze|questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|"
+    r"grenzw(?:ertig[a-z]*)?|an der grenze|(?<![a-z0-9] )ob(?= [a-z])|questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|"
     r"perhaps|maybe|(?<![0-9] )(?<![0-9]\. )may(?! [0-9])|might|whether|conceivabl[ey]|presumed|supposed|suspect(?:ed|s)?|suspicio(?:n|us)|"
-    r"borderline|dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|"
-    r"incipiente|douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien)|"
-    r"nicht (?:ganz |vollig |sicher )?(?:sicher|mit sicherheit|gesichert|bewiesen|auszuschlie(?:ss|\u00df)en|ausgeschlossen)|"
+    r"borderline|(?:on|at) the (?:border|limit)|indeterminate|ambig[a-z]+|poss|hint of|dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|"
+    r"incipiente|cuestionables?|equivoc[oa]s?|frente a|inespecific[oa]s?|douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien)|"
+    r"nicht (?:ganz |vollig |sicher )?(?:sicher|mit sicherheit|gesichert|bewiesen|auszuschlie(?:ss|\u00df)en|ausgeschlossen|konklusiv|ausgeraumt)|"
+    r"nicht (?:[a-z-]+ ){0,4}zu (?:trennen|entscheiden|unterscheiden)|"
     r"(?:not|cannot|can't|can not|neither) (?:be )?(?:[a-z]+ )?(?:sure|certain|proven|established|excluded?|ruled?|discarded|affirmed|confirmed)|"
-    r"no (?:se )?(?:[a-z]+ )?(?:descart|exclu[iy]|confirm|segur|concluy|asegur)[a-z]*"
+    r"no (?:se )?(?:[a-z]+ )?(?:descart|exclu[iy]|confirm|segur|concluy|asegur)[a-z]*|sin poder(?:lo)? [a-z]+|"
+    r"imposible (?:exclu|descart|diferenci|distingu)[a-z]+"
 )
 CLAUSE_ENDS: Final = r"[;,.|]| (?:but|aber|jedoch|pero|and|und|y|e|et|en) "
 

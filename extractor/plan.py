@@ -41,7 +41,10 @@ def bind(
     first = report.sentences.index(sentences[0])
     finders, said = _finders(form, terms), [spoken(sentence.text) for sentence in sentences]
     spoken_of = _spoken_of(finders, said)
-    in_doubt = [doubts(text) for text in said]
+    in_doubt = [
+        [*doubts(text, lambda clause: any(finder.mentioned(clause) for finder in finders.values()))]
+        for text in said
+    ]
     doubted = frozenset(
         path
         for path, own in spoken_of.items()

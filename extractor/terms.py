@@ -1,7 +1,7 @@
 """Where a report names a measurement: whole words, whatever their case, accents and hyphens, the longest term first."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -160,9 +160,19 @@ def spoken(text: str) -> str:
     return _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
 
 
-def doubts(text: str) -> list[str]:
-    """Return the clauses of a text, as `spoken` gives it, that hold a word of doubt: "thrombus cannot be excluded"."""
-    return [clause for clause in _CLAUSE_END.split(text) if _DOUBT.search(clause)]
+def doubts(text: str, about: Callable[[str], bool]) -> Iterator[str]:
+    """Yield the clauses of a text, as `spoken` gives it, of which a word of doubt is said: "thrombus cannot be excluded".
+
+    One that is `about` nothing speaks of the one before: "EF 51 %, borderline".
+    """
+    if not _DOUBT.search(text):
+        return
+    subject = ""
+    for clause in _CLAUSE_END.split(text):
+        if about(clause):
+            subject = clause
+        if _DOUBT.search(clause):
+            yield subject
 
 
 @lru_cache(maxsize=512)

@@ -131,6 +131,9 @@ def test_words_of_size_may_be_of_a_ventricle_that_is_named_or_not_told_apart(tex
         ("LVEF 45 %. Kleiner Perikarderguss fraglich.", "pericardial_effusion"),
         ("FEVI 45 %. Posible realce septal, sin edema.", "lge"),
         ("LV borderline dilated, RV normal.", "lv_dilatation"),
+        ("LV EF 51 %, borderline. RV normal.", "lv_systolic_dysfunction"),
+        ("LVEF 45 %. Ob ein Erguss besteht, ist nicht zu entscheiden.", "pericardial_effusion"),
+        ("FEVI 45 %. Realce: foco tenue basal, dudoso, frente a artefacto.", "lge"),
     ],
 )
 def test_a_clause_of_doubt_makes_a_finding_doubted(text, finding):
@@ -141,6 +144,8 @@ def test_a_clause_of_doubt_makes_a_finding_doubted(text, finding):
     ("text", "finding"),
     [
         ("LVEF 45 %. No thrombus; possible small effusion.", "thrombus"),
+        ("LVEF 45 %. No thrombus, LV borderline dilated.", "thrombus"),
+        ("LVEF 45 %. LV dilatiert, RV oB. Kein LGE.", "rv_dilatation"),
         ("LVEF 45 %. Septal LGE, suggestive of sarcoidosis.", "lge"),
         ("FEVI 45 %. Posible realce septal, sin edema.", "oedema"),
         ("LVEF 45 %. Kein Verdacht auf Thrombus.", "thrombus"),
