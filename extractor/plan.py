@@ -41,15 +41,8 @@ def bind(
     first = report.sentences.index(sentences[0])
     finders, said = _finders(form, terms), [spoken(sentence.text) for sentence in sentences]
     spoken_of = _spoken_of(finders, said)
-    in_doubt = [
-        [*doubts(text, lambda clause: any(finder.mentioned(clause) for finder in finders.values()))]
-        for text in said
-    ]
-    doubted = frozenset(
-        path
-        for path, own in spoken_of.items()
-        if any(finders[path].mentioned(clause) for i in own for clause in in_doubt[i])
-    )
+    in_doubt = [doubts(text, finders) for text in said]
+    doubted = frozenset(path for path, own in spoken_of.items() if any(path in in_doubt[i] for i in own))
     supplied = _silent(form, spoken_of) | dict(_spans(form, sentences, first, numbers))
     return Plan(form, report, sentences, first, spoken_of, doubted, supplied)
 

@@ -1,7 +1,7 @@
 """Where a report names a measurement: whole words, whatever their case, accents and hyphens, the longest term first."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -160,19 +160,19 @@ def spoken(text: str) -> str:
     return _NO_AGENT.sub(lambda found: " " * len(found.group()), fold(text).lower)
 
 
-def doubts(text: str, about: Callable[[str], bool]) -> Iterator[str]:
-    """Yield the clauses of a text, as `spoken` gives it, of which a word of doubt is said: "thrombus cannot be excluded".
+def doubts(text: str, finders: Mapping[str, Terms]) -> set[str]:
+    """Return what a text, as `spoken` gives it, says with doubt, of all that `finders` find: "thrombus cannot be excluded".
 
-    One that is `about` nothing speaks of the one before: "EF 51 %, borderline".
+    A clause in which they find nothing speaks of the one before: "EF 51 %, borderline".
     """
-    if not _DOUBT.search(text):
-        return
-    subject = ""
-    for clause in _CLAUSE_END.split(text):
-        if about(clause):
-            subject = clause
-        if _DOUBT.search(clause):
-            yield subject
+    doubted: set[str] = set()
+    if _DOUBT.search(text):
+        subject: set[str] = set()
+        for clause in _CLAUSE_END.split(text):
+            subject = {path for path, finder in finders.items() if finder.mentioned(clause)} or subject
+            if _DOUBT.search(clause):
+                doubted |= subject
+    return doubted
 
 
 @lru_cache(maxsize=512)
