@@ -59,9 +59,9 @@ class LanguageModel:
         self._schema = schema
         self.decode: Decode = decode
         self.name = f"{extractor.info.model} {decode}"
-        calibration = extractor.calibration(schema, decode)
+        beside = {"wording": extractor.heard(decode), "calibration": extractor.calibration(schema, decode)}
         self.maker = language_model(extractor.info, schema, decode, opened_as) | {
-            "calibration": str(calibration) if calibration else None
+            name: str(one) if one else None for name, one in beside.items()
         }
 
     def answer(self, texts: Sequence[str]) -> list[Outcome]:

@@ -19,11 +19,16 @@ from extractor.errors import StoreError
 from extractor.form import Leaf, Members
 from extractor.plan import Answer
 from extractor.store import default_id, entry
+from extractor.wording import FILE as WORDING
+from extractor.wording import Wording
 from schemas.fields import NOT_STATED
 
 FILE: Final = "calibration.json"
 OF_MODELS: Final = Path(__file__).parent / "store" / "calibrations"
 """Where the calibrations of models without an adapter lie, each in a folder of the model's id."""
+
+UNHEARD: Final = "unheard"
+"""In place of a schema: what was fitted without a wording, for a site's own schemas."""
 
 Kind = Literal["conclusion", "finding", "quantity", "list"]
 """What makes answers alike, known from any schema's options alone.
@@ -88,6 +93,7 @@ class Calibration(_Data):
     model: str
     weights_sha256: str | None
     adapter_sha256: str | None
+    wording: str | None = None
     made: date
     error: Annotated[float, Field(gt=0, lt=1)]
     kinds: Mapping[Kind, Fit]
@@ -125,7 +131,10 @@ class Calibration(_Data):
 
 
 class Calibrations(RootModel[dict[str, Calibration]]):
-    """A model's calibrations by schema; the first is also that of every schema without one of its own."""
+    """A model's calibrations by schema; the first is also that of every schema without one of its own.
+
+    Where a wording has a say in the first, that under `UNHEARD` is of schemas that the wording does not speak of.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -137,9 +146,22 @@ class Calibrations(RootModel[dict[str, Calibration]]):
         """What stands in `calibration.json`."""
         return self.model_dump_json(indent=1, by_alias=True) + "\n"
 
-    def of(self, schema: str, decode: str) -> Calibration | None:
-        """Return what a schema's answers are calibrated by. The other decoder's probabilities mean something else."""
-        own = (self.root.get(schema), *self.root.values())
+    def outdated(self, wording: Wording | None) -> list[str]:
+        """Name the calibrations that were fitted with something else than this wording. `grammar` never hears it."""
+        found = []
+        for ref, one in self.root.items():
+            heard = wording if one.decode == "choice" and ref != UNHEARD else None
+            if one.wording != (str(heard) if heard else None):
+                found.append(ref)
+        return found
+
+    def of(self, schema: str, decode: str, *, heard: bool = True) -> Calibration | None:
+        """Return what a schema's answers are calibrated by. The other decoder's probabilities mean something else.
+
+        `heard` is whether the wording, where there is one, speaks of the schema.
+        """
+        alike = [one for ref, one in self.root.items() if (ref != UNHEARD) == heard]
+        own = (self.root.get(schema), *alike, *self.root.values())
         return next((one for one in own if one and one.decode == decode), None)
 
 
@@ -158,19 +180,19 @@ def load(folder: Path) -> Calibrations | None:
     raise _unusable(f"{folder.name}/{FILE} cannot be read ({said}).")
 
 
-def find_calibrations(model: str | None) -> Calibrations | None:
+def find_calibrations(model: str | None, wording: Wording | None = None) -> Calibrations | None:
     """Return the calibrations of a model as `open_engine` names it: an id, a folder, or the default one.
 
     They are the same where servers answer under the model's id: they are taken at their word.
 
     Raises:
         NotFoundError: the manifest has no such model.
-        StoreError: the file is damaged, or of another adapter.
+        StoreError: the file is damaged, or of another adapter or `wording`.
     """
     if model is not None and Path(model).is_dir():
-        return load(Path(model))
+        return _of_wording(load(Path(model)), wording)
     known = entry(model or default_id())
-    found = load(known.adapter.path if known.adapter else OF_MODELS / known.id)
+    found = _of_wording(load(known.adapter.path if known.adapter else OF_MODELS / known.id), wording)
     for one in found.root.values() if found else ():
         if known.adapter and one.adapter_sha256 != known.adapter.sha256:
             raise _unusable(
@@ -178,6 +200,12 @@ def find_calibrations(model: str | None) -> Calibrations | None:
             )
         if not known.adapter and known.gguf and one.weights_sha256 != known.gguf.sha256:
             raise _unusable(f"The calibration of {known.id} for {one.schema_} was fitted for other weights.")
+    return found
+
+
+def _of_wording(found: Calibrations | None, wording: Wording | None) -> Calibrations | None:
+    for ref in found.outdated(wording) if found else ():
+        raise _unusable(f"The calibration for {ref} was fitted with another {WORDING}, or without.")
     return found
 
 

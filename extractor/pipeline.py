@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 import extractor
-from extractor.calibration import Calibration, Calibrations, find_calibrations
+from extractor.calibration import Calibration, Calibrations, added, find_calibrations
 from extractor.compile import compile_form
 from extractor.cutoffs import Cutoff, weigh
 from extractor.decode import EXECUTORS, Reading
@@ -23,6 +23,7 @@ from extractor.plan import Answer, Plan, bind
 from extractor.prompt import Layout, PromptBook, parts, report_lines
 from extractor.report import Report, Sentence
 from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
+from extractor.wording import Wording, find_wording
 from schemas import registry
 from schemas.fields import Evidence
 from schemas.version import SchemaVersion
@@ -90,9 +91,10 @@ def find_schema(ref: str) -> SchemaVersion:
 
 
 def open_extractor(model: str | None = None, urls: Sequence[str] = ()) -> "Extractor":
-    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` with its calibrations on it."""
-    calibrations = find_calibrations(model)
-    return Extractor(open_engine(model, urls), calibrations)
+    """Open an engine (`extractor.engine.open_engine`) and put an `Extractor` with its wording and calibrations on it."""
+    wording = find_wording(model)
+    calibrations = find_calibrations(model, wording)
+    return Extractor(open_engine(model, urls), calibrations, wording)
 
 
 class Extractor:
@@ -101,9 +103,12 @@ class Extractor:
     Without calibrations probabilities are the model's own, and `review` is None.
     """
 
-    def __init__(self, engine: Engine, calibrations: Calibrations | None = None) -> None:
+    def __init__(
+        self, engine: Engine, calibrations: Calibrations | None = None, wording: Wording | None = None
+    ) -> None:
         self.engine = engine
         self.calibrations = calibrations
+        self.wording = wording
         self._schemas: dict[str | type[BaseModel], _Schema] = {}
         self._layouts: dict[tuple[str | type[BaseModel], Decode], Layout] = {}
 
@@ -113,12 +118,19 @@ class Extractor:
 
     def calibration(self, schema: str, decode: Decode) -> Calibration | None:
         """Return what a schema's answers are calibrated by, if anything is."""
-        return self.calibrations.of(schema, decode) if self.calibrations else None
+        heard = self.wording is None or schema in self.wording.asked
+        return self.calibrations.of(schema, decode, heard=heard) if self.calibrations else None
+
+    def heard(self, decode: Decode) -> Wording | None:
+        """Return the wording that has a say beside the model: only `choice` can add it to the model's."""
+        return self.wording if decode == "choice" else None
 
     def _shifts(self, task: _Task, plan: Plan) -> Mapping[str, Mapping[str, float]]:
-        """What the calibration says of the labels of this very schema, as the report speaks of them."""
-        found = self.calibration(task.ref, task.job.decode)
-        return found.shifts_of(plan.doubted) if found and found.schema_ == task.ref else {}
+        """What wording and calibration say of the labels of this very schema, as the report speaks of them."""
+        found, heard = self.calibration(task.ref, task.job.decode), self.heard(task.job.decode)
+        own = found.shifts_of(plan.doubted) if found and found.schema_ == task.ref else {}
+        said = heard.shifts(task.ref, plan, self._schema(task.job.schema).terms) if heard else {}
+        return {**own, **{path: added(shift, own.get(path, {})) for path, shift in said.items()}}
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
         """Compile the schema's plan and put its instructions into the engine's prefix cache.
@@ -215,6 +227,7 @@ class Extractor:
         except ExtractorError as error:
             return error
         info, calibration = self.info, self.calibration(task.ref, task.job.decode)
+        wording = self.heard(task.job.decode)
         return Extraction(
             id=task.job.id,
             schema=task.ref,
@@ -229,6 +242,7 @@ class Extractor:
                 weights_sha256=info.weights_sha256,
                 precision=info.precision,
                 adapter=info.adapter,
+                wording=str(wording) if wording else None,
                 calibration=str(calibration) if calibration else None,
                 engine=info.engine,
             ),

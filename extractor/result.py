@@ -49,6 +49,9 @@ class Provenance(_Frozen):
     )
     precision: str
     adapter: str | None
+    wording: str | None = Field(
+        default=None, description="the second reader, which counts words; null where only the model reads"
+    )
     calibration: str | None = Field(
         default=None, description="what made the probabilities, null where they are the model's own"
     )

@@ -38,6 +38,7 @@ from extractor.result import Extraction
 from extractor.store import default_id, entry, manifest
 from extractor.store.manifest import Adapter
 from extractor.table import console, result
+from extractor.wording import find_wording
 from schemas import registry
 from schemas.fields import Evidence, Finding, Measure, Measured
 from training.fitting import Row, Shifts, fit, held_out, shifted, shifts, temperature, threshold
@@ -490,12 +491,12 @@ def test_a_stores_adapter_has_its_own_calibration(tmp_path, monkeypatch, sha256)
 
 def test_every_shipped_calibration_is_of_its_adapter():
     for model_id in manifest():
-        find_calibrations(model_id)
+        find_calibrations(model_id, find_wording(model_id))
 
 
 def test_what_ships_is_of_its_models_weights_and_prompts():
     shipped = {
-        model: found for model in manifest() if (found := find_calibrations(model))
+        model: found for model in manifest() if (found := find_calibrations(model, find_wording(model)))
     }  # refuses other weights
     assert default_id() in shipped
     for model, ref, one in ((m, ref, one) for m, found in shipped.items() for ref, one in found.root.items()):

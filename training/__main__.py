@@ -1,4 +1,4 @@
-"""`python -m training`: train an adapter on annotated reports, and calibrate it."""
+"""`python -m training`: train an adapter on annotated reports, give it a second reader, and calibrate both."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from extractor.store.cache import sha256
 from extractor.store.manifest import ADAPTER_WEIGHTS
 from extractor.terminal import Boundary
 from training.calibrate import calibrate
+from training.wording import wording
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -135,6 +136,7 @@ def mean(first: Path, second: Path, out: Path) -> None:
     click.echo(f"{out}: sha256 {sha256(out / ADAPTER_WEIGHTS)}")
 
 
+main.add_command(wording)
 main.add_command(calibrate)
 
 if __name__ == "__main__":

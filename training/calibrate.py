@@ -20,7 +20,7 @@ from eval.gold import AnnotatedSet, book, form, load
 from eval.makers import weights_sha256
 from eval.progress import shown
 from eval.scoring import Scored, same
-from extractor.calibration import FILE, Calibration, Calibrations, Fit, Kind, kind
+from extractor.calibration import FILE, UNHEARD, Calibration, Calibrations, Fit, Kind, kind
 from extractor.calibration import load as load_calibrations
 from extractor.engine import open_engine
 from extractor.errors import ExtractorError
@@ -33,6 +33,7 @@ from extractor.result import Decode, FieldResult
 from extractor.store.cache import sha256
 from extractor.store.manifest import ADAPTER_WEIGHTS
 from extractor.terminal import own_terminal
+from extractor.wording import load as load_wording
 from schemas.version import SchemaVersion
 from training.fitting import Row, fit, held_out, shifted, shifts
 
@@ -161,6 +162,11 @@ def _figures(rows: Sequence[Row]) -> dict[str, Any]:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where calibration.json goes: the adapter's folder, or the model's.",
 )
+@click.option(
+    "--unheard",
+    is_flag=True,
+    help="Without the wording of OUT: for schemas that it does not speak of.",
+)
 @reading_options
 @site_schemas
 @engine_options
@@ -168,6 +174,7 @@ def calibrate(  # noqa: PLR0913  one parameter an option
     *,
     name: str,
     out: Path,
+    unheard: bool,
     schema: SchemaVersion,
     decode: Decode,
     model: str | None,
@@ -180,13 +187,15 @@ def calibrate(  # noqa: PLR0913  one parameter an option
     The set must hold nothing that the model was trained on, nor what it will be tested on.
     """
     annotated = load(name, Path(".eval"))
+    wording = None if unheard or decode == "grammar" else load_wording(out)
     vllm_says(verbose=verbose)
     with own_terminal(verbose=verbose) as (results, messages):
         engine = open_engine(model, urls)
         try:
             with shown(messages) as progress:
                 progress.start(f"{engine.info.model}, {annotated.name}", len(annotated.cases), 0)
-                rows = list(answers(Extractor(engine), annotated, schema.ref, decode, progress.advance))
+                extractor = Extractor(engine, wording=wording)
+                rows = list(answers(extractor, annotated, schema.ref, decode, progress.advance))
                 by = shifts(rows)
         finally:
             engine.close()
@@ -200,6 +209,7 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             model=engine.info.model,
             weights_sha256=weights_sha256(engine.info, model),
             adapter_sha256=_adapter_sha256(out),
+            wording=str(wording) if wording else None,
             made=datetime.now(UTC).date(),
             error=ERROR,
             kinds=fit(shifted(rows, by)),
@@ -207,16 +217,19 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             doubts=by.doubts,
         )
         out.mkdir(parents=True, exist_ok=True)
-        (out / FILE).write_text(_beside(out, found).text(), "utf-8")
+        (out / FILE).write_text(_beside(out, found, UNHEARD if unheard else schema.ref).text(), "utf-8")
         click.echo(table(rows, found.kinds), nl=False, file=results)
         click.echo(f"\nWritten: {out / FILE}.", file=messages)
 
 
-def _beside(folder: Path, new: Calibration) -> Calibrations:
-    """Return a folder's calibrations with this one: other schemas keep theirs if they are of the same weights."""
-    known = load_calibrations(folder)
-    kept = {ref: one for ref, one in known.root.items() if _weights(one) == _weights(new)} if known else {}
-    return Calibrations(kept | {new.schema_: new})
+def _beside(folder: Path, new: Calibration, ref: str) -> Calibrations:
+    """Return a folder's calibrations with this one: other schemas keep theirs if they are of the same weights and wording."""
+    known = load_calibrations(folder) or Calibrations({})
+    outdated = known.outdated(load_wording(folder))
+    kept = {
+        of: one for of, one in known.root.items() if _weights(one) == _weights(new) and of not in outdated
+    }
+    return Calibrations(kept | {ref: new})
 
 
 def _weights(one: Calibration) -> tuple[str | None, str | None]:

@@ -29,7 +29,8 @@ def of_model(reader: Extractor) -> dict[str, Any]:
     """Return what of the opened model a result depends on."""
     info = asdict(reader.info)
     made = {name: info[name] for name in ("model", "weights_sha256", "precision", "adapter", "engine")}
-    return made | {"calibration": str(reader.calibrations) if reader.calibrations else None}
+    beside = {"wording": reader.wording, "calibration": reader.calibrations}
+    return made | {name: str(one) if one else None for name, one in beside.items()}
 
 
 def _sha256(text: str) -> str:

@@ -1,0 +1,291 @@
+"""The second reader, which counts words: what it says, how it is mixed with the model, and what ships."""
+
+import json
+import math
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel
+
+import training.calibrate
+from eval.cases import SETS
+from eval.gold import book, form
+from extractor.calibration import Calibrations, find_calibrations
+from extractor.errors import StoreError
+from extractor.pipeline import Extractor, Job
+from extractor.plan import Plan, bind
+from extractor.report import Report
+from extractor.result import Extraction
+from extractor.store import default_id, manifest
+from extractor.wording import (
+    FILE,
+    FLOOR,
+    Asked,
+    Linear,
+    Wording,
+    find_wording,
+    load,
+    of_finding,
+    of_report,
+    save,
+)
+from tests.test_calibration import ALL, Hashing
+from training.calibrate import calibrate
+from training.wording import wording
+
+REF = "cmr-report@1"
+TEXT = "LVEF 60 %. No oedema. Extensive subendocardial LGE of the septum."
+
+
+def plan(text: str, ref: str = REF) -> Plan:
+    return bind(form(ref), Report.parse(text), book(ref).terms(form(ref)))
+
+
+def said(text: str, path: str, ref: str = REF) -> dict[str, float]:
+    found = find_wording(None)
+    assert found is not None
+    return found.chances(ref, plan(text, ref), book(ref).terms(form(ref)))[path]
+
+
+def linear(classes: tuple[str, ...], **weights: tuple[float, ...]) -> Linear:
+    rows = np.array(list(weights.values()), np.float32)
+    columns = {name: i for i, name in enumerate(weights)}
+    return Linear(classes, columns, rows, np.zeros(len(classes), np.float32))
+
+
+def small(*, weight: float = 0.5) -> Wording:
+    """A reader of one word: oedema's name alone makes it present, and every report is Fabry's or normal."""
+    classifiers = {
+        "diagnosis": linear(("normal", "fabry", "lvnc"), **{"=lvef": (0.0, 2.0, 1.0)}),
+        "status": linear(("present", "absent", "uncertain", "not_stated"), oedema=(3.0, 0.0, 0.0, -30.0)),
+    }
+    statuses = {one: [one] for one in ("present", "absent", "uncertain", "not_stated")}
+    diseases = {"normal": ["normal"], "other": ["fabry", "lvnc"]}
+    fields = {"diagnosis": Asked("diagnosis", diseases), "findings.oedema": Asked("status", statuses)}
+    return Wording("small sha256:0", weight, classifiers, {REF: fields})
+
+
+# --- what is counted ---
+
+
+def test_a_report_is_its_words_pairs_and_pieces_whatever_their_case_and_accents():
+    found = of_report("Fibrosis SEPTAL, no isquémica")
+    assert {"=fibrosis", "=fibrosis septal", "=no isquemica", " fib", "squem"} <= found
+    assert of_report("FIBROSIS septal, no isquemica") == found
+
+
+def test_a_finding_is_what_stands_around_its_own_terms():
+    found = of_finding(plan("No LGE. Extensive oedema, 12 mm."), "findings.lge", ["LGE"])
+    assert {"lge", "#1", "@lge", "<no", "lge <no", "no @", "<0no"} <= found
+    assert not any("oedema" in one for one in found)
+    oedema = of_finding(plan("No LGE. Extensive oedema, 12 mm."), "findings.oedema", ["oedema"])
+    assert {"<extensive", ">0", "oedema >mm"} <= oedema
+
+
+def test_chances_are_a_softmax_over_what_is_known_scaled_to_length_one():
+    one = linear(("a", "b"), x=(1.0, 0.0), y=(1.0, 0.0))
+    assert one.chances({"x", "never seen"})["a"] == pytest.approx(1 / (1 + math.exp(-1)))
+    assert one.chances(["y", "x"])["a"] == pytest.approx(1 / (1 + math.exp(-math.sqrt(2))))
+    assert one.chances(["x", "y"]) == one.chances(["y", "x"])
+    assert one.chances(set()) == {"a": 0.5, "b": 0.5}
+
+
+# --- how it is mixed ---
+
+
+def read(own: Wording | None, text: str = TEXT, found: Calibrations | None = None) -> Extraction:
+    (one,) = Extractor(Hashing(), found, own).extract([Job(text, REF, distribution=True)])
+    assert isinstance(one, Extraction)
+    return one
+
+
+@pytest.mark.parametrize("path", ["findings.oedema", "diagnosis"])
+def test_it_is_a_pool_of_both_with_the_weight_of_the_file(path):
+    own = small()
+    alone, both = read(None).fields[path].distribution, read(own).fields[path].distribution
+    assert alone
+    assert both
+    chances = own.chances(REF, plan(TEXT), book(REF).terms(form(REF)))[path]
+    pooled = {label: p * math.sqrt(chances.get(label, 1.0)) for label, p in alone.items()}
+    assert both == pytest.approx({label: p / sum(pooled.values()) for label, p in pooled.items()})
+    assert math.fsum(both.values()) == pytest.approx(1)
+
+
+def test_a_label_that_holds_several_diseases_has_the_chances_of_all_and_none_is_ruled_out():
+    chances = small().chances(REF, plan("LVEF 60 %. Oedema."), book(REF).terms(form(REF)))
+    own = small().classifiers["diagnosis"].chances({"=lvef"})
+    assert chances["diagnosis"]["other"] == pytest.approx(own["fabry"] + own["lvnc"])
+    assert chances["findings.oedema"]["not_stated"] == FLOOR
+
+
+def test_what_it_does_not_speak_of_is_the_models_alone():
+    alone, both = read(None), read(small())
+    assert both.fields["findings.lge"] == alone.fields["findings.lge"]
+    silent = read(small(), "LVEF 60 %.")
+    assert silent.fields["findings.oedema"].status == "forced"
+
+
+def test_the_result_says_that_it_was_heard():
+    assert read(small()).provenance.wording == "small sha256:0"
+    assert read(None).provenance.wording is None
+    assert Extractor(Hashing(), None, small()).heard("grammar") is None
+
+
+class Site(BaseModel):
+    oedema: Literal["present", "absent", "not_stated"]
+
+
+def test_a_sites_own_schema_is_calibrated_by_what_was_fitted_without_it():
+    with_it, without = ALL.model_copy(update={"set_": "with"}), ALL.model_copy(update={"set_": "without"})
+    found = Calibrations({"cmr-report@2": with_it, "unheard": without})
+    heard = Extractor(Hashing(), found, small())
+    assert heard.calibration("Site", "choice") == without
+    assert heard.calibration(REF, "choice") == with_it
+    assert Extractor(Hashing(), found).calibration("Site", "choice") == with_it
+    (one,) = heard.extract([Job("Oedema of the septum.", Site)])
+    assert isinstance(one, Extraction)
+    assert one.provenance.calibration == str(without)
+
+
+# --- the file ---
+
+
+def test_it_is_read_as_it_was_written(tmp_path):
+    own = small()
+    asked = {
+        ref: {path: {"by": one.by, "labels": one.labels} for path, one in fields.items()}
+        for ref, fields in own.asked.items()
+    }
+    save(tmp_path, {"set": "small", "weight": 0.5, "asked": asked}, own.classifiers)
+    found = load(tmp_path)
+    assert found is not None
+    assert found.name.startswith("small sha256:")
+    assert found.asked == own.asked
+    assert read(found).fields == read(own).fields
+
+
+@pytest.mark.parametrize("damage", [lambda stored: stored[:99], lambda _: b"not a zip", lambda _: b""])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, damage):
+    (tmp_path / FILE).write_bytes(damage(_shipped().read_bytes()))
+    with pytest.raises(StoreError, match=f"{tmp_path.name}/{FILE}") as error:
+        load(tmp_path)
+    assert "python -m training wording" in (error.value.fix or "")
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(StoreError, match="Is a directory"):
+        find_wording(str(tmp_path))
+
+
+def test_a_folder_without_the_file_has_none(tmp_path):
+    assert find_wording(str(tmp_path)) is None
+
+
+# --- fitting ---
+
+
+@pytest.fixture
+def few(tmp_path):
+    """Sixty fully labelled reports of the training set."""
+    (tmp_path / "few").mkdir()
+    with (SETS / "cmr-train" / "reports.jsonl").open("rb") as lines:
+        (tmp_path / "few" / "reports.jsonl").write_bytes(b"".join(islice(lines, 60)))
+    return tmp_path / "few"
+
+
+def test_the_command_fits_what_the_pipeline_reads_and_calibrations_know_it(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.calibrate, "open_engine", lambda *_: Hashing())
+    model, set_ = tmp_path / "model", ["--set", str(few)]
+
+    def fit() -> str:
+        answer = CliRunner().invoke(wording, [*set_, "--out", str(model)])
+        assert answer.exit_code == 0, answer.output
+        return answer.stderr
+
+    def fitted(*options: str) -> list[str]:
+        answer = CliRunner().invoke(calibrate, [*set_, "--out", str(model), *options])
+        assert answer.exit_code == 0, answer.output
+        return list(json.loads((model / "calibration.json").read_text()))
+
+    assert "status:" in fit()
+    once = (model / FILE).read_bytes()
+    found = find_wording(str(model))
+    assert found is not None
+    assert found.name.startswith("few sha256:")
+    assert fitted("--schema", "cmr-diagnosis@1") == ["cmr-diagnosis@1"]
+    assert fitted("--schema", REF, "--unheard") == ["cmr-diagnosis@1", "unheard"]
+    calibrations = find_calibrations(str(model), found)
+    assert calibrations is not None
+    assert calibrations.root["cmr-diagnosis@1"].wording == str(found)
+    assert calibrations.root["unheard"].wording is None
+    with pytest.raises(StoreError, match=r"cmr-diagnosis@1 was fitted with another wording\.npz"):
+        find_calibrations(str(model))
+    # Another wording: what was fitted with the one before goes.
+    lines = (few / "reports.jsonl").read_bytes().splitlines(keepends=True)
+    (few / "reports.jsonl").write_bytes(b"".join(lines[:50]))
+    fit()
+    assert (model / FILE).read_bytes() != once
+    assert fitted("--schema", "cmr-diagnosis@3") == ["unheard", "cmr-diagnosis@3"]
+
+
+# --- what ships ---
+
+
+def _shipped() -> Path:
+    own = manifest()[default_id()].adapter
+    assert own is not None
+    return own.path / FILE
+
+
+def test_what_ships_was_fitted_on_the_training_set_and_its_calibrations_with_it():
+    found = find_wording(None)
+    assert found is not None
+    assert found.name.startswith("cmr-train sha256:")
+    calibrations = find_calibrations(None, found)
+    assert calibrations is not None
+    assert "unheard" in calibrations.root
+    assert calibrations.root[REF].wording == str(found)
+
+
+@pytest.mark.parametrize(
+    ("ref", "fields"),
+    [("cmr-report@1", 18), ("cmr-report@2", 18), ("cmr-diagnosis@1", 1), ("cmr-diagnosis@3", 1)],
+)
+def test_what_ships_speaks_of_every_label_of_its_fields(ref, fields):
+    found = find_wording(None)
+    assert found is not None
+    asked = found.asked[ref]
+    assert len(asked) == fields
+    labels = {leaf.path: [o.label for o in leaf.options] for leaf in form(ref).leaves() if leaf.path in asked}  # type: ignore[union-attr]
+    for path, one in asked.items():
+        assert set(one.labels) == set(labels[path])
+        assert {of for classes in one.labels.values() for of in classes} <= {
+            *found.classifiers[one.by].classes
+        }
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "label"),
+    [
+        ("No LGE, oedema or effusion.", "findings.lge", "absent"),
+        ("No oedema, extensive subendocardial LGE.", "findings.lge", "present"),
+        ("No oedema, extensive subendocardial LGE.", "findings.oedema", "absent"),
+        ("No oedema, extensive subendocardial LGE.", "findings.lge_pattern", "subendocardial"),
+        ("An apical thrombus cannot be excluded.", "findings.thrombus", "uncertain"),
+        ("Kein Perikarderguss.", "findings.pericardial_effusion", "absent"),
+        ("Sin derrame pericárdico. Trombo en el ápex.", "findings.thrombus", "present"),
+        (
+            "Transmural enhancement of the anterior wall and apex with an akinetic thinned territory.",
+            "diagnosis",
+            "ischaemic",
+        ),
+    ],
+)
+def test_what_ships_tells_denial_doubt_and_finding_apart(text, path, label):
+    chances = said(text, path)
+    assert max(chances, key=lambda one: chances[one]) == label
