@@ -1,6 +1,7 @@
 """Systems without a language model, scored by the same code: what a model must beat to be worth its cost."""
 
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ from extractor.form import Leaf, Members
 from extractor.plan import Plan, bind
 from extractor.report import Report
 from extractor.terms import compiled, spoken
+from extractor.wording import Wording
 from schemas.fields import NOT_STATED
 
 
@@ -41,6 +43,10 @@ class _Baseline:
     def __init__(self, schema: str, train: AnnotatedSet | None = None) -> None:
         self._schema = schema
         self._train = train
+
+    @cached_property
+    def _terms(self) -> Mapping[str, Sequence[str]]:
+        return book(self._schema).terms(form(self._schema))
 
     @cached_property
     def maker(self) -> dict[str, Any]:
@@ -118,10 +124,6 @@ class Keywords(_Baseline):
     name = "keyword rules"
 
     @cached_property
-    def _terms(self) -> Mapping[str, Sequence[str]]:
-        return book(self._schema).terms(form(self._schema))
-
-    @cached_property
     def _words(self) -> dict[str, Any]:
         return tomllib.loads((Path(__file__).parent / "keywords.toml").read_text("utf-8"))
 
@@ -187,6 +189,34 @@ class Keywords(_Baseline):
         degrees: Mapping[str, Sequence[str]] = self._words["degrees"]
         found = (one for one in _ORDER[:3] if _pattern(tuple(degrees[one])).search(around))
         return next((one for one in found if one in labels), "present")
+
+
+class Words(_Baseline):
+    """The second reader of the default model (`extractor.wording`), alone."""
+
+    name = "wording alone"
+
+    def __init__(self, schema: str, wording: Wording) -> None:
+        super().__init__(schema)
+        self._wording = wording
+
+    @cached_property
+    def maker(self) -> dict[str, Any]:
+        return super().maker | {"wording": str(self._wording)}
+
+    def _answers(self, text: str) -> dict[str, Given]:
+        plan = bind(form(self._schema), Report.parse(text), self._terms)
+        read = self._wording.chances(self._schema, plan, self._terms)
+        given = {}
+        for question in plan.questions:
+            if chances := read.get(question.path):
+                total = math.fsum(chances.values())
+                own = {label: chance / total for label, chance in chances.items()}
+                label = max(own, key=lambda one: own[one])
+                given[question.path] = Given(value=label, probability=own[label], distribution=own)
+            elif question.path in self._wording.asked.get(self._schema, {}) and len(question.options) == 1:
+                given[question.path] = Given(value=question.options[0].label, status="forced")
+        return given
 
 
 _ORDER = ("severe", "moderate", "mild", "present", "uncertain", "absent")

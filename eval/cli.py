@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = "cmr-report@1"
 SET = "cmr-109"
 TRAIN = "cmr-train"
-BASELINES = ("majority", "keywords", "tfidf", "free")
+BASELINES = ("majority", "keywords", "tfidf", "wording", "free")
 
 _OUT = click.option(
     "--out",
@@ -65,7 +65,8 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     callback=listed,
     default="majority,keywords,tfidf",
     show_default=True,
-    help="Which to score beside; also: free, the same model without a grammar. An empty string for none.",
+    help="Which to score beside; also: wording, the default model's second reader alone; free, the same model without a grammar. "
+    "An empty string for none.",
 )
 @click.option(
     "--repeats",
@@ -142,8 +143,9 @@ def _known(given: Sequence[str], known: Sequence[str], option: str) -> None:
 
 
 def _plain_baselines(names: Sequence[str], ref: str, out: Path, messages: TextIO) -> "Iterator[System]":
-    from eval.baselines import Keywords, Majority, TfIdf
+    from eval.baselines import Keywords, Majority, TfIdf, Words
     from eval.gold import load
+    from extractor.wording import find_wording
 
     learned = [kind for name, kind in (("majority", Majority), ("tfidf", TfIdf)) if name in names]
     if learned:
@@ -159,6 +161,8 @@ def _plain_baselines(names: Sequence[str], ref: str, out: Path, messages: TextIO
                 click.echo(said, file=messages)
     if "keywords" in names:
         yield Keywords(ref)
+    if "wording" in names and (found := find_wording(None)):
+        yield Words(ref, found)
 
 
 def _with_model(  # noqa: PLR0913  what is asked of it

@@ -116,13 +116,15 @@ def length(text: str) -> str:
 
 def _cited(case: Case, path: str, given: Given) -> bool | None:
     """Whether the evidence touches a piece of the text that gold names; None where there is nothing to cite."""
-    quotes = case.evidence.get(path)
-    if not quotes or given.value in (NOT_STATED, FAILED):
+    if not case.evidence.get(path) or given.value in (NOT_STATED, FAILED):
         return None
-    if given.evidence is None:
-        return False
-    spans = [span for quote in quotes for span in places(case.text, quote)]
-    return any(start < given.evidence[1] and given.evidence[0] < end for start, end in spans)
+    return given.evidence is not None and quoted(case, path, given.evidence)
+
+
+def quoted(case: Case, path: str, span: Span) -> bool:
+    """Whether a span of the text touches a piece of it that gold names as evidence for a field."""
+    spans = [one for quote in case.evidence.get(path, ()) for one in places(case.text, quote)]
+    return any(start < span[1] and span[0] < end for start, end in spans)
 
 
 def places(text: str, quote: str) -> Iterator[Span]:

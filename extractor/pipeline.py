@@ -125,12 +125,19 @@ class Extractor:
         """Return the wording that has a say beside the model: only `choice` can add it to the model's."""
         return self.wording if decode == "choice" else None
 
-    def _shifts(self, task: _Task, plan: Plan) -> Mapping[str, Mapping[str, float]]:
-        """What wording and calibration say of the labels of this very schema, as the report speaks of them."""
+    def _reading(self, task: _Task, plan: Plan) -> Reading:
+        """Open a plan, with what wording and calibration say of the labels of this very schema."""
         found, heard = self.calibration(task.ref, task.job.decode), self.heard(task.job.decode)
-        own = found.shifts_of(plan.doubted) if found and found.schema_ == task.ref else {}
-        said = heard.shifts(task.ref, plan, self._schema(task.job.schema).terms) if heard else {}
-        return {**own, **{path: added(shift, own.get(path, {})) for path, shift in said.items()}}
+        reading = Reading(plan, task.layout, task.layout.open(plan))
+        if found and found.schema_ == task.ref:
+            reading.shifts = found.shifts_of(plan.doubted)
+        if heard:
+            terms = self._schema(task.job.schema).terms
+            said = heard.shifts(task.ref, plan, terms)
+            own = {path: added(shift, reading.shifts.get(path, {})) for path, shift in said.items()}
+            reading.shifts = {**reading.shifts, **own}
+            reading.shown = heard.evidence(task.ref, plan, terms)
+        return reading
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:
         """Compile the schema's plan and put its instructions into the engine's prefix cache.
@@ -199,11 +206,7 @@ class Extractor:
     def _run(self, decode: Decode, tasks: Mapping[int, _Task]) -> dict[int, Extraction | ExtractorError]:
         """Read all tasks in one batch; where one report's text breaks the batch, the others are read without it."""
         readings = {
-            index: [
-                Reading(plan, task.layout, task.layout.open(plan), self._shifts(task, plan))
-                for plan in task.plans
-            ]
-            for index, task in tasks.items()
+            index: [self._reading(task, plan) for plan in task.plans] for index, task in tasks.items()
         }
         try:
             EXECUTORS[decode](self.engine, [reading for several in readings.values() for reading in several])

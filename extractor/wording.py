@@ -1,9 +1,10 @@
-"""What a report's wording says of its labels: a second reader beside the model, linear, of milliseconds.
+"""What a report's wording says of its labels, and where: a second reader beside the model, linear, of milliseconds.
 
 `wording.npz` lies beside the adapter; `training.wording` fits it on the adapter's training set. One classifier reads the words
 and parts of words of the whole report for its diagnosis, another the words around a finding's terms for its status.
 What they say is added to the model's log-probabilities at a fixed weight: a logarithmic opinion pool (Genest and
 Zidek 1986, Statistical Science 1, section 3). A model that reads sense and a count of words err on different reports.
+Evidence for what was answered is the sentence that says it by itself and is worded as evidence is: the model is not asked.
 """
 
 import hashlib
@@ -23,13 +24,17 @@ from numpy.typing import NDArray
 
 from extractor.errors import StoreError
 from extractor.folding import fold
-from extractor.plan import Plan
+from extractor.plan import Plan, best
 from extractor.store import default_id, entry
 from extractor.terms import compiled, spoken
 
 FILE: Final = "wording.npz"
 REPORT: Final = "diagnosis"
 """The classifier that reads whole reports; every other one reads what stands around a finding's terms."""
+PROOF: Final = {True: "report evidence", False: "finding evidence"}
+"""The classifiers that know how a sentence is worded that a reader would quote: of a whole report's field, of a finding."""
+QUOTED: Final = "quoted"
+"""Their class of such sentences."""
 FLOOR: Final = 1e-4
 """The least chance that wording may give: no word rules a label out."""
 
@@ -53,13 +58,14 @@ def of_report(text: str) -> set[str]:
     return pieces | {f"={word}" for word in words} | set(_runs(words, 2, "="))
 
 
-def of_finding(plan: Plan, path: str, terms: Sequence[str]) -> set[str]:
-    """Name the words around each mention of a finding, alone and with the finding's own name, and how often it is spoken of."""
+def of_finding(path: str, terms: Sequence[str], sentences: Sequence[str]) -> set[str]:
+    """Name the words around each mention of a finding in the sentences that speak of it, alone and with the finding's
+    own name, and how many they are.
+    """
     name = path.rpartition(".")[2]
-    finder, places = compiled(((path, tuple(terms)),)), plan.spoken_of.get(path, ())
-    found = {name, f"#{min(len(places), 4)}"}
-    for index in places:
-        text = spoken(plan.sentences[index].text)
+    finder = compiled(((path, tuple(terms)),))
+    found = {name, f"#{min(len(sentences), 4)}"}
+    for text in map(spoken, sentences):
         for mention in finder.find(text, []):
             before = _tokens(text[: mention.start])[-_AROUND:]
             behind = _tokens(text[mention.end :])[:_AROUND]
@@ -108,6 +114,14 @@ class Asked:
     by: str
     labels: Mapping[str, Sequence[str]]
 
+    def features(self, path: str, terms: Sequence[str], sentences: Sequence[str]) -> set[str]:
+        """Name what the classifier counts in these sentences."""
+        return of_report(" ".join(sentences)) if self.by == REPORT else of_finding(path, terms, sentences)
+
+    def chances(self, own: Mapping[str, float]) -> dict[str, float]:
+        """Return the chance of each label, from those of the classes."""
+        return {label: math.fsum(own[one] for one in classes) for label, classes in self.labels.items()}
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -129,21 +143,11 @@ class Wording:
     ) -> dict[str, dict[str, float]]:
         """Return, for each open question that wording speaks of, the chance of each label, at least `FLOOR`."""
         found = {}
-        for question in plan.questions:
-            asked = self.asked.get(ref, {}).get(question.path)
-            if asked is None or len(question.options) < 2:
-                continue
-            if asked.by == REPORT:
-                features = of_report(plan.report.text)
-            elif plan.spoken_of.get(question.path):
-                features = of_finding(plan, question.path, terms[question.path])
-            else:
-                continue
-            own = self.classifiers[asked.by].chances(features)
-            found[question.path] = {
-                label: max(FLOOR, math.fsum(own[one] for one in classes))
-                for label, classes in asked.labels.items()
-            }
+        for path, asked, sources in self._open(ref, plan):
+            sentences = [plan.sentences[i].text for i in sources]
+            features = asked.features(path, terms.get(path, ()), sentences)
+            own = asked.chances(self.classifiers[asked.by].chances(features))
+            found[path] = {label: max(FLOOR, chance) for label, chance in own.items()}
         return found
 
     def shifts(self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
@@ -152,6 +156,30 @@ class Wording:
             path: {label: self.weight * math.log(chance) for label, chance in own.items()}
             for path, own in self.chances(ref, plan, terms).items()
         }
+
+    def evidence(self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+        """Return, by path and label, which of the plan's sentences is evidence for the label."""
+        found = {}
+        for path, asked, sources in self._open(ref, plan):
+            said = [asked.features(path, terms.get(path, ()), [plan.sentences[i].text]) for i in sources]
+            proof = self.classifiers[PROOF[asked.by == REPORT]]
+            quoted = [proof.chances(features)[QUOTED] for features in said]
+            own = [asked.chances(self.classifiers[asked.by].chances(features)) for features in said]
+            found[path] = {
+                label: sources[best([p * q[label] for p, q in zip(quoted, own, strict=True)])]
+                for label in asked.labels
+            }
+        return found
+
+    def _open(self, ref: str, plan: Plan) -> Iterator[tuple[str, Asked, Sequence[int]]]:
+        """Yield what wording speaks of, with the sentences that count: all, or those that speak of the finding, if any do."""
+        for question in plan.questions:
+            asked = self.asked.get(ref, {}).get(question.path)
+            if asked and len(question.options) > 1:
+                every = range(len(plan.sentences))
+                sources = every if asked.by == REPORT else plan.spoken_of.get(question.path, ())
+                if sources:
+                    yield question.path, asked, sources
 
 
 def save(folder: Path, about: Mapping[str, Any], classifiers: Mapping[str, Linear]) -> None:

@@ -24,6 +24,7 @@ from extractor.store import default_id, manifest
 from extractor.wording import (
     FILE,
     FLOOR,
+    QUOTED,
     Asked,
     Linear,
     Wording,
@@ -60,6 +61,8 @@ def linear(classes: tuple[str, ...], **weights: tuple[float, ...]) -> Linear:
 def small(*, weight: float = 0.5) -> Wording:
     """A reader of one word: oedema's name alone makes it present, and every report is Fabry's or normal."""
     classifiers = {
+        "report evidence": linear((QUOTED, "passed over"), **{"=septum": (1.0, 0.0)}),
+        "finding evidence": linear((QUOTED, "passed over"), **{"<extensive": (1.0, 0.0)}),
         "diagnosis": linear(("normal", "fabry", "lvnc"), **{"=lvef": (0.0, 2.0, 1.0)}),
         "status": linear(("present", "absent", "uncertain", "not_stated"), oedema=(3.0, 0.0, 0.0, -30.0)),
     }
@@ -79,10 +82,9 @@ def test_a_report_is_its_words_pairs_and_pieces_whatever_their_case_and_accents(
 
 
 def test_a_finding_is_what_stands_around_its_own_terms():
-    found = of_finding(plan("No LGE. Extensive oedema, 12 mm."), "findings.lge", ["LGE"])
+    found = of_finding("findings.lge", ["LGE"], ["No LGE."])
     assert {"lge", "#1", "@lge", "<no", "lge <no", "no @", "<0no"} <= found
-    assert not any("oedema" in one for one in found)
-    oedema = of_finding(plan("No LGE. Extensive oedema, 12 mm."), "findings.oedema", ["oedema"])
+    oedema = of_finding("findings.oedema", ["oedema"], ["Extensive oedema, 12 mm."])
     assert {"<extensive", ">0", "oedema >mm"} <= oedema
 
 

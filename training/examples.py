@@ -13,7 +13,7 @@ from typing import Any
 
 from eval.cases import Case
 from eval.gold import book, form
-from eval.scoring import places, same
+from eval.scoring import quoted, same
 from extractor.form import NO, YES, Leaf, Members, Option
 from extractor.plan import Plan, Question, bind
 from extractor.prompt import Layout
@@ -92,12 +92,9 @@ def _said(label: str) -> str:
 
 
 def _evidence(case: Case, question: Question, layout: Layout, plan: Plan) -> Iterator[Asked]:
-    spans = [span for quote in case.evidence.get(question.path, ()) for span in places(case.text, quote)]
     sources = plan.sources(question.path)
     cited = [plan.sentences[index] for index in sources]
-    right = tuple(
-        i for i, s in enumerate(cited) if any(s.start < end and start < s.end for start, end in spans)
-    )
+    right = tuple(i for i, s in enumerate(cited) if quoted(case, question.path, (s.start, s.end)))
     if right and len(cited) > 1:
         options = tuple(layout.letter(index, len(plan.sentences)) for index in sources)
         yield Asked(layout.evidence(question), options, right, f"{question.path} in", stated=True, weight=0.5)

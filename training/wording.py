@@ -6,6 +6,7 @@ Nothing is chosen here by how well it does: the settings stand below, and `docs/
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +17,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from eval.gold import AnnotatedSet, book, form, load, under
+from eval.scoring import quoted
 from extractor.form import Leaf
 from extractor.pipeline import find_schema
 from extractor.plan import bind
 from extractor.report import Report
-from extractor.wording import FILE, REPORT, Linear, of_finding, of_report, save
+from extractor.wording import FILE, PROOF, QUOTED, REPORT, Linear, of_finding, of_report, save
+from schemas.fields import NOT_STATED
 from schemas.migrate import ways
 from schemas.registry import BUILT_IN
 
@@ -29,7 +32,6 @@ WEIGHT: Final = 0.5
 DISEASES: Final = "cmr-diagnosis@3"
 STATUSES: Final = "cmr-report@1"
 STATUS: Final = "status"
-_STATUS: Final = ("present", "absent", "uncertain", "not_stated")
 _LEAST_REPORTS: Final = 10  # that hold a feature of a whole report
 _LEAST_MENTIONS: Final = 3
 _STRENGTH: Final = 30.0  # C: the inverse of L2 regularisation
@@ -42,34 +44,49 @@ def fit(features: Sequence[set[str]], right: Sequence[str], least: int, *, balan
     found = LogisticRegression(C=_STRENGTH, max_iter=200, class_weight="balanced" if balanced else None)
     found.fit(rows, right)
     columns = {name: i for i, name in enumerate(counts.get_feature_names_out().tolist())}
+    weights, bias = found.coef_, found.intercept_
+    if len(found.classes_) == 2:  # scikit-learn has one row for two classes: the second's, over the first
+        weights, bias = np.vstack([0 * weights, weights]), np.append(0 * bias, bias)
     return Linear(
-        tuple(found.classes_.tolist()),
-        columns,
-        found.coef_.T.astype(np.float32),
-        found.intercept_.astype(np.float32),
+        tuple(found.classes_.tolist()), columns, weights.T.astype(np.float32), bias.astype(np.float32)
     )
 
 
-def diagnoses(annotated: AnnotatedSet) -> Iterator[tuple[set[str], str]]:
-    """Yield what a report holds, and its diagnosis."""
+def examples(annotated: AnnotatedSet) -> Iterator[tuple[str, set[str], str]]:
+    """Yield a classifier's name, what it counts in a report or in a sentence of it, and what is right.
+
+    Of the sentences that speak of a stated field those teach what is quoted that stand beside others, some of them quoted.
+    """
     for case in annotated.cases:
-        gold = annotated.gold(case, DISEASES)
-        if "primary" in gold:
-            yield of_report(case.text), gold["primary"]
+        plan = bind(form(STATUSES), Report.parse(case.text), _terms())
+        gold, disease = annotated.gold(case, STATUSES), annotated.gold(case, DISEASES).get("primary")
+        spoken = [path for path in gold if path.startswith("findings.") and plan.spoken_of.get(path)]
+        if disease:
+            yield REPORT, of_report(case.text), disease
+        for path in spoken:
+            texts = [plan.sentences[i].text for i in plan.spoken_of[path]]
+            yield _by(path), of_finding(path, _terms()[path], texts), gold[path]
+        for path in (*spoken, *[REPORT] * bool(disease)):
+            whole = path == REPORT
+            sentences = plan.sentences if whole else [plan.sentences[i] for i in plan.spoken_of[path]]
+            right = [quoted(case, path, (one.start, one.end)) for one in sentences]
+            if gold[path] == NOT_STATED or len(right) < 2 or not any(right):
+                continue
+            for one, is_right in zip(sentences, right, strict=True):
+                near = of_report(one.text) if whole else of_finding(path, _terms()[path], [one.text])
+                yield PROOF[whole], near, QUOTED if is_right else "passed over"
 
 
-def findings(annotated: AnnotatedSet) -> Iterator[tuple[str, set[str], str]]:
-    """Yield the path of a finding that a report speaks of, what stands around its terms, and its label."""
-    own = form(STATUSES)
-    terms = book(STATUSES).terms(own)
-    for case in annotated.cases:
-        gold = annotated.gold(case, STATUSES)
-        if not any(path.startswith("findings.") for path in gold):
-            continue
-        plan = bind(own, Report.parse(case.text), terms)
-        for path in sorted(gold.keys() & plan.spoken_of.keys()):
-            if path.startswith("findings.") and plan.spoken_of[path]:
-                yield path, of_finding(plan, path, terms[path]), gold[path]
+@cache
+def _terms() -> Mapping[str, tuple[str, ...]]:
+    return book(STATUSES).terms(form(STATUSES))
+
+
+def _by(path: str) -> str:
+    """One classifier for the statuses of all findings; a pattern has its own."""
+    leaf = next(leaf for leaf in form(STATUSES).leaves() if leaf.path == path)
+    statuses = isinstance(leaf, Leaf) and {"present", "absent"} <= {option.label for option in leaf.options}
+    return STATUS if statuses else path
 
 
 def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
@@ -84,10 +101,9 @@ def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
         if version.name == find_schema(STATUSES).name:
             down = ways(version, find_schema(STATUSES))
             for leaf in form(STATUSES).leaves():
-                by = leaf.path if leaf.path in classifiers else STATUS
                 if isinstance(leaf, Leaf) and leaf.kind == "category" and leaf.path.startswith("findings."):
                     labels = {label: [to] for label, to in down[leaf.path].labels.items()}
-                    fields[down[leaf.path].path] = {"by": by, "labels": labels}
+                    fields[down[leaf.path].path] = {"by": _by(leaf.path), "labels": labels}
         found[ref] = fields
     return found
 
@@ -106,21 +122,14 @@ def wording(*, name: str, out: Path) -> None:
     """Fit the second reader, which counts words, and write it to OUT. Calibrate after it: it changes probabilities."""
     annotated = load(name, Path(".eval"))
     click.echo(f"{annotated.name}: {len(annotated.cases)} reports", err=True)
-    features, right = zip(*diagnoses(annotated), strict=True)
-    classifiers = {REPORT: fit(features, right, _LEAST_REPORTS, balanced=True)}
-    _say(REPORT, classifiers[REPORT], len(right))
-    rows = list(findings(annotated))
-    own = {path for path, _, label in rows if label not in _STATUS}
-    for by in (STATUS, *sorted(own)):
-        mine = [row for row in rows if (row[0] if row[0] in own else STATUS) == by]
-        near, labels = [row[1] for row in mine], [row[2] for row in mine]
-        classifiers[by] = fit(near, labels, _LEAST_MENTIONS, balanced=False)
-        _say(by, classifiers[by], len(mine))
+    rows = list(examples(annotated))
+    classifiers = {}
+    for by in dict.fromkeys(by for by, _, _ in rows):
+        features, right = zip(*((one, label) for of, one, label in rows if of == by), strict=True)
+        whole = by in (REPORT, PROOF[True])
+        least = _LEAST_REPORTS if whole else _LEAST_MENTIONS
+        classifiers[by] = one = fit(features, right, least, balanced=by == REPORT)
+        said = f"{len(right)} examples, {len(one.columns)} features, {len(one.classes)} classes"
+        click.echo(f"{by}: {said}", err=True)
     save(out, {"set": annotated.name, "weight": WEIGHT, "asked": asked(classifiers)}, classifiers)
     click.echo(f"Written: {out / FILE}.", err=True)
-
-
-def _say(name: str, one: Linear, examples: int) -> None:
-    click.echo(
-        f"{name}: {examples} examples, {len(one.columns)} features, {len(one.classes)} classes", err=True
-    )

@@ -29,6 +29,7 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
         for (reading, question), raw in zip(asked, chances, strict=False):
             one = reading.shifted(question, _by_option(reading, question, raw))
             reading.answers[question.path] = Answer.likeliest(question.options, one)
+            reading.show(question)
         for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
             reading.cite(question, one)
     for reading in readings:

@@ -14,12 +14,17 @@ from schemas.fields import Evidence
 
 @dataclass
 class Reading:
-    """One report, or one part of a long one, while it is being read. Executors fill `answers` and `evidence`."""
+    """One report, or one part of a long one, while it is being read. Executors fill `answers` and `evidence`.
+
+    `shifts` are added to log-probabilities by path and label; `shown` are, by path and label, the plan's sentences that are
+    evidence without the model being asked.
+    """
 
     plan: Plan
     layout: Layout
     base: Tokens
     shifts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     prompt_tokens: int = 0
@@ -46,8 +51,15 @@ class Reading:
         return shifted(chances, labels, shift) if shift else tuple(chances)
 
     def can_cite(self, question: Question) -> bool:
-        """Whether to look for a sentence that speaks of the field: a span is its own evidence, a list has many."""
-        return isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
+        """Whether to ask for a sentence that speaks of the field: a span is its own evidence, a list has many."""
+        category = isinstance(question.leaf, Leaf) and question.leaf.kind == "category"
+        return category and question.path not in self.shown
+
+    def show(self, question: Question) -> None:
+        """Take the sentence that is known to be evidence for the answer, if one is."""
+        if question.path in self.shown and self.stated(question):
+            index = self.shown[question.path][self.answers[question.path].option.label]
+            self._cite(question, index)
 
     def stated(self, question: Question) -> bool:
         """Whether a question was answered with something that the report says."""
@@ -64,7 +76,9 @@ class Reading:
         """Take the likeliest of the sentences that may be evidence, if there is anything to be evidence for."""
         if not self.stated(question):
             return
-        index = self.plan.sources(question.leaf.path)[best(chances)]
+        self._cite(question, self.plan.sources(question.leaf.path)[best(chances)])
+
+    def _cite(self, question: Question, index: int) -> None:
         self.evidence[question.path] = evidence(self.plan.first + index, self.plan.sentences[index])
 
 
