@@ -28,6 +28,7 @@ from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor, Job
 from extractor.result import Extraction
 from extractor.store import default_id, locate
+from extractor.wording import find_wording
 
 REST = "norms, activations, everything else"
 PARTS = {
@@ -74,7 +75,7 @@ def measure(setting: Setting, reports: Sequence[str], rounds: int) -> dict[str, 
         weights.path, model=default_id(), weights_sha256=weights.sha256, precision=weights.precision, chat=chat,
         options=dict(setting.options),
     )  # fmt: skip
-    bench = Bench(Extractor(engine), reports, cold=False)
+    bench = Bench(Extractor(engine, wording=find_wording(None)), reports, cold=False)
     choice, prefill = [0.0] * len(reports), [0.0] * len(reports)
     for turn in range(rounds + 1):
         for i, text in enumerate(reports):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 import training.calibrate
+from eval.baselines import Words
 from eval.cases import SETS
 from eval.gold import book, form
 from extractor.calibration import Calibrations, find_calibrations
@@ -67,7 +68,8 @@ def small(*, weight: float = 0.5) -> Wording:
         "status": linear(("present", "absent", "uncertain", "not_stated"), oedema=(3.0, 0.0, 0.0, -30.0)),
     }
     statuses = {one: [one] for one in ("present", "absent", "uncertain", "not_stated")}
-    diseases = {"normal": ["normal"], "other": ["fabry", "lvnc"]}
+    five = ("ischaemic", "dcm", "hcm", "amyloidosis", "indeterminate")
+    diseases = {"normal": ["normal"], "other": ["fabry", "lvnc"], **{one: [] for one in five}}
     fields = {"diagnosis": Asked("diagnosis", diseases), "findings.oedema": Asked("status", statuses)}
     return Wording("small sha256:0", weight, classifiers, {REF: fields})
 
@@ -112,7 +114,7 @@ def test_it_is_a_pool_of_both_with_the_weight_of_the_file(path):
     assert alone
     assert both
     chances = own.chances(REF, plan(TEXT), book(REF).terms(form(REF)))[path]
-    pooled = {label: p * math.sqrt(chances.get(label, 1.0)) for label, p in alone.items()}
+    pooled = {label: p * math.sqrt(chances[label]) for label, p in alone.items()}
     assert both == pytest.approx({label: p / sum(pooled.values()) for label, p in pooled.items()})
     assert math.fsum(both.values()) == pytest.approx(1)
 
@@ -120,6 +122,7 @@ def test_it_is_a_pool_of_both_with_the_weight_of_the_file(path):
 def test_a_label_that_holds_several_diseases_has_the_chances_of_all_and_none_is_ruled_out():
     chances = small().chances(REF, plan("LVEF 60 %. Oedema."), book(REF).terms(form(REF)))
     own = small().classifiers["diagnosis"].chances({"=lvef"})
+    assert chances["diagnosis"]["hcm"] == FLOOR
     assert chances["diagnosis"]["other"] == pytest.approx(own["fabry"] + own["lvnc"])
     assert chances["findings.oedema"]["not_stated"] == FLOOR
 
@@ -151,6 +154,36 @@ def test_a_sites_own_schema_is_calibrated_by_what_was_fitted_without_it():
     (one,) = heard.extract([Job("Oedema of the septum.", Site)])
     assert isinstance(one, Extraction)
     assert one.provenance.calibration == str(without)
+
+
+def test_evidence_is_the_sentence_that_says_it_and_is_worded_as_evidence_is():
+    text = "Oedema was sought. Extensive oedema of the septum. LVEF 60 %."
+    found = read(small(), text)
+    assert found.fields["findings.oedema"].evidence is not None
+    assert found.fields["findings.oedema"].evidence.text == "Extensive oedema of the septum."
+    assert found.fields["diagnosis"].evidence is not None
+    shown = small().evidence(REF, plan(text), book(REF).terms(form(REF)))
+    assert shown["findings.oedema"] == dict.fromkeys(("present", "absent", "uncertain", "not_stated"), 1)
+    assert found.fields["diagnosis"].evidence.sentence == shown["diagnosis"][found.fields["diagnosis"].value]
+
+
+def test_the_model_is_not_asked_where_the_evidence_is():
+    text = "Oedema was sought. Extensive oedema of the septum. LVEF 60 %."
+    alone, both = read(None, text), read(small(), text)
+    assert both.usage.prompt_tokens < alone.usage.prompt_tokens
+
+
+def test_it_can_be_scored_alone():
+    (found,) = Words(REF, small()).answer(["LVEF 60 %. Extensive oedema."])
+    assert found.answers["findings.oedema"].value == "present"
+    assert found.answers["diagnosis"].value == "other"
+    assert math.fsum((found.answers["diagnosis"].distribution or {}).values()) == pytest.approx(1)
+    assert "findings.lge" not in found.answers
+    (silent,) = Words(REF, small()).answer(["LVEF 60 %."])
+    assert (silent.answers["findings.oedema"].value, silent.answers["findings.oedema"].status) == (
+        "not_stated",
+        "forced",
+    )
 
 
 # --- the file ---
@@ -193,10 +226,10 @@ def test_a_folder_without_the_file_has_none(tmp_path):
 
 @pytest.fixture
 def few(tmp_path):
-    """Sixty fully labelled reports of the training set."""
+    """Twenty fully labelled reports of the training set."""
     (tmp_path / "few").mkdir()
     with (SETS / "cmr-train" / "reports.jsonl").open("rb") as lines:
-        (tmp_path / "few" / "reports.jsonl").write_bytes(b"".join(islice(lines, 60)))
+        (tmp_path / "few" / "reports.jsonl").write_bytes(b"".join(islice(lines, 20)))
     return tmp_path / "few"
 
 
@@ -229,7 +262,7 @@ def test_the_command_fits_what_the_pipeline_reads_and_calibrations_know_it(few, 
         find_calibrations(str(model))
     # Another wording: what was fitted with the one before goes.
     lines = (few / "reports.jsonl").read_bytes().splitlines(keepends=True)
-    (few / "reports.jsonl").write_bytes(b"".join(lines[:50]))
+    (few / "reports.jsonl").write_bytes(b"".join(lines[:16]))
     fit()
     assert (model / FILE).read_bytes() != once
     assert fitted("--schema", "cmr-diagnosis@3") == ["unheard", "cmr-diagnosis@3"]

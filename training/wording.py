@@ -104,6 +104,10 @@ def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
                 if isinstance(leaf, Leaf) and leaf.kind == "category" and leaf.path.startswith("findings."):
                     labels = {label: [to] for label, to in down[leaf.path].labels.items()}
                     fields[down[leaf.path].path] = {"by": _by(leaf.path), "labels": labels}
+        for leaf in form(ref).leaves():
+            if isinstance(leaf, Leaf) and leaf.path in fields:  # what no report is labelled with
+                for option in leaf.options:
+                    fields[leaf.path]["labels"].setdefault(option.label, [])
         found[ref] = fields
     return found
 

