@@ -74,6 +74,8 @@ class LocalEngine:
             # CPU attention works in multiples of 32 tokens; small blocks mean little of a report is read twice.
             "block_size": 32 if on_cpu else 16,
             "enforce_eager": on_cpu,
+            # One report or two at a time: on a CPU, activations of more leave its cache, and every report waits for all.
+            **({"max_num_batched_tokens": 512} if on_cpu else {}),
             "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
             "disable_log_stats": True,
             "seed": 0,
