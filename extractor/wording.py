@@ -158,11 +158,13 @@ class Wording:
         }
 
     def evidence(self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
-        """Return, by path and label, which of the plan's sentences is evidence for the label."""
+        """Return, by path and label, which of the plan's sentences is evidence for the label, where that was learnt."""
         found = {}
         for path, asked, sources in self._open(ref, plan):
+            proof = self.classifiers.get(PROOF[asked.by == REPORT])
+            if proof is None:
+                continue
             said = [asked.features(path, terms.get(path, ()), [plan.sentences[i].text]) for i in sources]
-            proof = self.classifiers[PROOF[asked.by == REPORT]]
             quoted = [proof.chances(features)[QUOTED] for features in said]
             own = [asked.chances(self.classifiers[asked.by].chances(features)) for features in said]
             found[path] = {

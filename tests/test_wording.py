@@ -268,6 +268,23 @@ def test_the_command_fits_what_the_pipeline_reads_and_calibrations_know_it(few, 
     assert fitted("--schema", "cmr-diagnosis@3") == ["unheard", "cmr-diagnosis@3"]
 
 
+def test_a_set_without_quotes_and_doubt_teaches_what_it_can(few, tmp_path):
+    cases = [json.loads(line) for line in (few / "reports.jsonl").read_text("utf-8").splitlines()]
+    for case in cases:
+        case["evidence"] = {}
+        case["gold"]["findings"] = {k: v for k, v in case["gold"]["findings"].items() if v == "present"}
+        case["gold"]["diagnosis"] = "dcm"
+    (few / "reports.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases), "utf-8")
+    answer = CliRunner().invoke(wording, ["--set", str(few), "--out", str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert "diagnosis: every example is the same" in answer.stderr
+    found = find_wording(str(tmp_path))
+    assert found is not None
+    own = read(found, "No oedema. Extensive LGE. Oedema of the septum.")
+    assert own.fields["findings.oedema"].evidence is not None  # the model is asked
+    assert "diagnosis" not in found.asked[REF]
+
+
 # --- what ships ---
 
 

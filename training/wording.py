@@ -26,6 +26,7 @@ from extractor.wording import FILE, PROOF, QUOTED, REPORT, Linear, of_finding, o
 from schemas.fields import NOT_STATED
 from schemas.migrate import ways
 from schemas.registry import BUILT_IN
+from schemas.version import SchemaVersion
 
 WEIGHT: Final = 0.5
 """Half a voice: on texts unlike those it learnt from, wording is the poorer reader by far."""
@@ -91,25 +92,41 @@ def _by(path: str) -> str:
 
 def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
     """Return, by released schema and path, which classifier speaks of a field, and the classes of each label."""
-    found: dict[str, dict[str, Any]] = {}
+    found = {}
     for version in BUILT_IN:
-        ref, fields = version.ref, dict[str, Any]()
-        for disease in classifiers[REPORT].classes:
-            for path, label in under({"diagnosis": disease}, ref).items():
-                of = fields.setdefault(path, {"by": REPORT, "labels": {}})
-                of["labels"].setdefault(label, []).append(disease)
-        if version.name == find_schema(STATUSES).name:
-            down = ways(version, find_schema(STATUSES))
-            for leaf in form(STATUSES).leaves():
-                if isinstance(leaf, Leaf) and leaf.kind == "category" and leaf.path.startswith("findings."):
-                    labels = {label: [to] for label, to in down[leaf.path].labels.items()}
-                    fields[down[leaf.path].path] = {"by": _by(leaf.path), "labels": labels}
-        for leaf in form(ref).leaves():
+        fields = _diagnosis(version.ref, classifiers) | _findings(version, classifiers)
+        for leaf in form(version.ref).leaves():
             if isinstance(leaf, Leaf) and leaf.path in fields:  # what no report is labelled with
                 for option in leaf.options:
                     fields[leaf.path]["labels"].setdefault(option.label, [])
-        found[ref] = fields
+        found[version.ref] = fields
     return found
+
+
+def _diagnosis(ref: str, classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
+    fields: dict[str, dict[str, Any]] = {}
+    for disease in _classes(classifiers, REPORT):
+        for path, label in under({"diagnosis": disease}, ref).items():
+            labels = fields.setdefault(path, {"by": REPORT, "labels": {}})["labels"]
+            labels.setdefault(label, []).append(disease)
+    return fields
+
+
+def _findings(version: SchemaVersion, classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
+    if version.name != find_schema(STATUSES).name:
+        return {}
+    fields = {}
+    for path, way in ways(version, find_schema(STATUSES)).items():
+        if path.startswith("findings."):
+            known = _classes(classifiers, _by(path))
+            labels = {label: [to] for label, to in way.labels.items() if to in known}
+            if labels:
+                fields[way.path] = {"by": _by(path), "labels": labels}
+    return fields
+
+
+def _classes(classifiers: Mapping[str, Linear], name: str) -> Sequence[str]:
+    return classifiers[name].classes if name in classifiers else ()
 
 
 @click.command()
@@ -130,6 +147,9 @@ def wording(*, name: str, out: Path) -> None:
     classifiers = {}
     for by in dict.fromkeys(by for by, _, _ in rows):
         features, right = zip(*((one, label) for of, one, label in rows if of == by), strict=True)
+        if len(set(right)) < 2:
+            click.echo(f"{by}: every example is the same, so there is nothing to learn", err=True)
+            continue
         whole = by in (REPORT, PROOF[True])
         least = _LEAST_REPORTS if whole else _LEAST_MENTIONS
         classifiers[by] = one = fit(features, right, least, balanced=by == REPORT)
