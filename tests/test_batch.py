@@ -443,7 +443,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tiny_extractor: Extractor) -> None:
 
     def open_extractor(_model: str | None, _urls: Sequence[str]) -> Any:
         left_open = SimpleNamespace(close=lambda: None)
-        names = ("extract", "prepare", "info", "calibrations")
+        names = ("extract", "prepare", "info", "calibrations", "wording")
         return SimpleNamespace(engine=left_open, **{name: getattr(tiny_extractor, name) for name in names})
 
     monkeypatch.setattr(extractor.pipeline, "open_extractor", open_extractor)

@@ -30,7 +30,7 @@ def result(diagnosis: str = "myocarditis", schema: str = "cmr-diagnosis@2", **gi
         "model": "tiny",
     }
     provenance |= {"weights_sha256": None, "precision": "bfloat16", "adapter": None, "engine": "vllm"}
-    provenance |= {"calibration": None}
+    provenance |= {"wording": None, "calibration": None}
     field = {
         "value": diagnosis,
         "probability": 0.5,
