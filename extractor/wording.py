@@ -114,9 +114,14 @@ class Asked:
     by: str
     labels: Mapping[str, Sequence[str]]
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of a report counts, and not only what speaks of the field."""
+        return self.by == REPORT
+
     def features(self, path: str, terms: Sequence[str], sentences: Sequence[str]) -> set[str]:
         """Name what the classifier counts in these sentences."""
-        return of_report(" ".join(sentences)) if self.by == REPORT else of_finding(path, terms, sentences)
+        return of_report(" ".join(sentences)) if self.whole else of_finding(path, terms, sentences)
 
     def chances(self, own: Mapping[str, float]) -> dict[str, float]:
         """Return the chance of each label, from those of the classes."""
@@ -161,7 +166,7 @@ class Wording:
         """Return, by path and label, which of the plan's sentences is evidence for the label, where that was learnt."""
         found = {}
         for path, asked, sources in self._open(ref, plan):
-            proof = self.classifiers.get(PROOF[asked.by == REPORT])
+            proof = self.classifiers.get(PROOF[asked.whole])
             if proof is None:
                 continue
             said = [asked.features(path, terms.get(path, ()), [plan.sentences[i].text]) for i in sources]
@@ -179,7 +184,7 @@ class Wording:
             asked = self.asked.get(ref, {}).get(question.path)
             if asked and len(question.options) > 1:
                 every = range(len(plan.sentences))
-                sources = every if asked.by == REPORT else plan.spoken_of.get(question.path, ())
+                sources = every if asked.whole else plan.spoken_of.get(question.path, ())
                 if sources:
                     yield question.path, asked, sources
 

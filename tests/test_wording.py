@@ -59,7 +59,7 @@ def linear(classes: tuple[str, ...], **weights: tuple[float, ...]) -> Linear:
     return Linear(classes, columns, rows, np.zeros(len(classes), np.float32))
 
 
-def small(*, weight: float = 0.5) -> Wording:
+def small() -> Wording:
     """A reader of one word: oedema's name alone makes it present, and every report is Fabry's or normal."""
     classifiers = {
         "report evidence": linear((QUOTED, "passed over"), **{"=septum": (1.0, 0.0)}),
@@ -71,7 +71,7 @@ def small(*, weight: float = 0.5) -> Wording:
     five = ("ischaemic", "dcm", "hcm", "amyloidosis", "indeterminate")
     diseases = {"normal": ["normal"], "other": ["fabry", "lvnc"], **{one: [] for one in five}}
     fields = {"diagnosis": Asked("diagnosis", diseases), "findings.oedema": Asked("status", statuses)}
-    return Wording("small sha256:0", weight, classifiers, {REF: fields})
+    return Wording("small sha256:0", 0.5, classifiers, {REF: fields})
 
 
 # --- what is counted ---
