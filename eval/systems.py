@@ -59,7 +59,10 @@ class LanguageModel:
         self._schema = schema
         self.decode: Decode = decode
         self.name = f"{extractor.info.model} {decode}"
-        beside = {"wording": extractor.heard(decode), "calibration": extractor.calibration(schema, decode)}
+        beside = {
+            "wording": extractor.heard(schema, decode),
+            "calibration": extractor.calibration(schema, decode),
+        }
         self.maker = language_model(extractor.info, schema, decode, opened_as) | {
             name: str(one) if one else None for name, one in beside.items()
         }

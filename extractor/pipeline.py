@@ -118,16 +118,17 @@ class Extractor:
 
     def calibration(self, schema: str, decode: Decode) -> Calibration | None:
         """Return what a schema's answers are calibrated by, if anything is."""
-        heard = self.wording is None or schema in self.wording.asked
+        heard = self.wording is None or self.heard(schema, decode) is not None
         return self.calibrations.of(schema, decode, heard=heard) if self.calibrations else None
 
-    def heard(self, decode: Decode) -> Wording | None:
-        """Return the wording that has a say beside the model: only `choice` can add it to the model's."""
-        return self.wording if decode == "choice" else None
+    def heard(self, schema: str, decode: Decode) -> Wording | None:
+        """Return the wording that has a say under a schema: of those that it speaks of, and only by `choice`."""
+        known = self.wording is not None and schema in self.wording.asked
+        return self.wording if known and decode == "choice" else None
 
     def _reading(self, task: _Task, plan: Plan) -> Reading:
         """Open a plan, with what wording and calibration say of the labels of this very schema."""
-        found, heard = self.calibration(task.ref, task.job.decode), self.heard(task.job.decode)
+        found, heard = self.calibration(task.ref, task.job.decode), self.heard(task.ref, task.job.decode)
         reading = Reading(plan, task.layout, task.layout.open(plan))
         if found and found.schema_ == task.ref:
             reading.shifts = found.shifts_of(plan.doubted)
@@ -230,7 +231,7 @@ class Extractor:
         except ExtractorError as error:
             return error
         info, calibration = self.info, self.calibration(task.ref, task.job.decode)
-        wording = self.heard(task.job.decode)
+        wording = self.heard(task.ref, task.job.decode)
         return Extraction(
             id=task.job.id,
             schema=task.ref,

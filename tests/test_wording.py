@@ -137,7 +137,7 @@ def test_what_it_does_not_speak_of_is_the_models_alone():
 def test_the_result_says_that_it_was_heard():
     assert read(small()).provenance.wording == "small sha256:0"
     assert read(None).provenance.wording is None
-    assert Extractor(Hashing(), None, small()).heard("grammar") is None
+    assert Extractor(Hashing(), None, small()).heard(REF, "grammar") is None
 
 
 class Site(BaseModel):
@@ -154,6 +154,7 @@ def test_a_sites_own_schema_is_calibrated_by_what_was_fitted_without_it():
     (one,) = heard.extract([Job("Oedema of the septum.", Site)])
     assert isinstance(one, Extraction)
     assert one.provenance.calibration == str(without)
+    assert one.provenance.wording is None
 
 
 def test_evidence_is_the_sentence_that_says_it_and_is_worded_as_evidence_is():
