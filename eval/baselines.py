@@ -1,7 +1,6 @@
 """Systems without a language model, scored by the same code: what a model must beat to be worth its cost."""
 
 import hashlib
-import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +22,7 @@ from extractor.form import Leaf, Members
 from extractor.plan import Plan, bind
 from extractor.report import Report
 from extractor.terms import compiled, spoken
-from extractor.wording import Wording
+from extractor.wording import Bound, Wording
 from schemas.fields import NOT_STATED
 
 
@@ -204,16 +203,28 @@ class Words(_Baseline):
     def maker(self) -> dict[str, Any]:
         return super().maker | {"wording": str(self._wording)}
 
+    @cached_property
+    def _terms_of(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        return {ref: book(ref).terms(form(ref)) for ref in (self._schema, self._wording.basis)}
+
     def _answers(self, text: str) -> dict[str, Given]:
-        plan = bind(form(self._schema), Report.parse(text), self._terms)
-        read = self._wording.chances(self._schema, plan, self._terms)
+        report = Report.parse(text)
+        own, basis = (
+            Bound(ref, bind(form(ref), report, self._terms_of[ref]), self._terms_of[ref])
+            for ref in (self._schema, self._wording.basis)
+        )
+        read = self._wording.chances(own, basis)
         given = {}
-        for question in plan.questions:
+        for question in own.plan.questions:
             if chances := read.get(question.path):
-                total = math.fsum(chances.values())
-                own = {label: chance / total for label, chance in chances.items()}
-                label = max(own, key=lambda one: own[one])
-                given[question.path] = Given(value=label, probability=own[label], distribution=own)
+                label, chance = max(chances.items(), key=lambda pair: pair[1])
+                value = next(option.value for option in question.options if option.label == label)
+                if isinstance(value, dict):
+                    value = value["value"]
+                known = (
+                    chances if value == label else None
+                )  # what a number's options are stands in the report
+                given[question.path] = Given(value=value, probability=chance, distribution=known)
             elif question.path in self._wording.asked.get(self._schema, {}) and len(question.options) == 1:
                 given[question.path] = Given(value=question.options[0].label, status="forced")
         return given

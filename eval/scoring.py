@@ -1,7 +1,7 @@
 """Answers held against gold, field by field: the rows that every figure is made of."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -163,6 +163,14 @@ _TWINS = {"lv": "rv", "rv": "lv"}
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def option_of(values: Sequence[Any], gold: Any) -> int | None:
+    """Say which of a question's options is gold, a label or the number of a span of the report; None where none is."""
+    if isinstance(gold, int | float) and not isinstance(gold, bool):
+        numbers = [value["value"] if isinstance(value, dict) else value for value in values]
+        return next((i for i, n in enumerate(numbers) if isinstance(n, int | float) and same(n, gold)), None)
+    return values.index(gold) if gold in values else None
 
 
 def same(one: float, other: float) -> bool:

@@ -23,7 +23,7 @@ from extractor.plan import Answer, Plan, bind
 from extractor.prompt import Layout, PromptBook, parts, report_lines
 from extractor.report import Report, Sentence
 from extractor.result import Decode, Extraction, FieldResult, Provenance, Usage
-from extractor.wording import Wording, find_wording
+from extractor.wording import Bound, Said, Wording, find_wording
 from schemas import registry
 from schemas.fields import Evidence
 from schemas.version import SchemaVersion
@@ -126,18 +126,28 @@ class Extractor:
         known = self.wording is not None and schema in self.wording.asked
         return self.wording if known and decode == "choice" else None
 
+    def said(self, schema: str, plan: Plan, decode: Decode) -> Said | None:
+        """Return what the wording says of a plan of a released schema, if it is heard."""
+        heard = self.heard(schema, decode)
+        if heard is None:
+            return None
+        known, basis = self._schema(schema), self._schema(heard.basis)
+        own = Bound(schema, plan, known.terms)
+        if schema == heard.basis:
+            return heard.says(own, own)
+        below = bind(basis.form, plan.report, basis.terms, plan.sentences)
+        return heard.says(own, Bound(heard.basis, below, basis.terms))
+
     def _reading(self, task: _Task, plan: Plan) -> Reading:
         """Open a plan, with what wording and calibration say of the labels of this very schema."""
-        found, heard = self.calibration(task.ref, task.job.decode), self.heard(task.ref, task.job.decode)
+        found = self.calibration(task.ref, task.job.decode)
         reading = Reading(plan, task.layout, task.layout.open(plan))
         if found and found.schema_ == task.ref:
             reading.shifts = found.shifts_of(plan.doubted)
-        if heard:
-            terms = self._schema(task.job.schema).terms
-            said = heard.shifts(task.ref, plan, terms)
-            own = {path: added(shift, reading.shifts.get(path, {})) for path, shift in said.items()}
+        if said := self.said(task.ref, plan, task.job.decode):
+            own = {path: added(shift, reading.shifts.get(path, {})) for path, shift in said.shifts.items()}
             reading.shifts = {**reading.shifts, **own}
-            reading.shown = heard.evidence(task.ref, plan, terms)
+            reading.sure, reading.shown = said.sure, said.evidence
         return reading
 
     def prepare(self, schema: str | type[BaseModel], decode: Decode = "choice") -> None:

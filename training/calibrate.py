@@ -19,7 +19,7 @@ from eval.calibration import ERROR, calibration
 from eval.gold import AnnotatedSet, book, form, load
 from eval.makers import weights_sha256
 from eval.progress import shown
-from eval.scoring import Scored, same
+from eval.scoring import Scored, option_of
 from extractor.calibration import FILE, UNHEARD, Calibration, Calibrations, Fit, Kind, kind
 from extractor.calibration import load as load_calibrations
 from extractor.engine import open_engine
@@ -63,15 +63,15 @@ def answers(
             if isinstance(result, ExtractorError):
                 raise result
             plan = bind(form(ref), Report.parse(case.text), terms)
+            said = extractor.said(ref, plan, decode)
             options = {question.path: question.options for question in plan.questions}
             gold = annotated.gold(case, ref)
             for leaf in form(ref).leaves():
                 field = result.fields.get(leaf.path)
                 if field and field.status == "answered" and leaf.path in gold:
                     known = options.get(leaf.path, ())
-                    for row in _row(
-                        case.cluster, leaf, field, known, gold[leaf.path], shift=decode == "choice"
-                    ):
+                    shift = decode == "choice" and not (said and leaf.path in said.sure)
+                    for row in _row(case.cluster, leaf, field, known, gold[leaf.path], shift=shift):
                         yield replace(row, doubted=leaf.path in plan.doubted)
         told(len(cases))
 
@@ -87,7 +87,7 @@ def _row(  # noqa: PLR0913
 ) -> Iterator[Row]:
     """Yield one answer's row; none for what has no kind, and for options of which a part of a report had only some.
 
-    `grammar` decoding writes labels by itself, so that they cannot be shifted.
+    What is not `shift`ed has no labels: `grammar` decoding writes them by itself, and wording may be sure without the model.
     """
     own, chances = kind(leaf), field.distribution or {}
     if own == "list":
@@ -95,16 +95,8 @@ def _row(  # noqa: PLR0913
     elif own and list(chances) == [option.label for option in options]:
         values = [option.value for option in options]
         labels = tuple(chances) if own == "finding" and shift else ()
-        taken, right = values.index(field.value), _first(values, gold)
+        taken, right = values.index(field.value), option_of(values, gold)
         yield Row(report, own, tuple(chances.values()), taken, right, leaf.path, labels)
-
-
-def _first(values: Sequence[Any], gold: Any) -> int | None:
-    """Which option is gold: a label, or the number of a span of the report."""
-    if isinstance(gold, int | float) and not isinstance(gold, bool):
-        numbers = [value["value"] if isinstance(value, dict) else value for value in values]
-        return next((i for i, n in enumerate(numbers) if isinstance(n, int | float) and same(n, gold)), None)
-    return values.index(gold) if gold in values else None
 
 
 def table(rows: Sequence[Row], fits: Mapping[Kind, Fit]) -> str:

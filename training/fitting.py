@@ -146,7 +146,7 @@ def _shifts(
 
 def shifted(rows: Sequence[Row], by: Shifts) -> list[Row]:
     """Return the rows as reading has them under these shifts."""
-    return [_shifted(row, by) if row.path in by.plain else row for row in rows]
+    return [_shifted(row, by) if row.labels and row.path in by.plain else row for row in rows]
 
 
 def _shifted(row: Row, by: Shifts) -> Row:

@@ -5,25 +5,43 @@
 Nothing is chosen here by how well it does: the settings stand below, and `docs/results.md` says on which sets they were tried.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import numpy as np
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
+from eval.cases import Case
 from eval.gold import AnnotatedSet, book, form, load, under
-from eval.scoring import quoted
+from eval.scoring import option_of, quoted
 from extractor.form import Leaf
 from extractor.pipeline import find_schema
-from extractor.plan import bind
+from extractor.plan import Plan, bind
 from extractor.report import Report
-from extractor.wording import FILE, PROOF, QUOTED, REPORT, Linear, of_finding, of_report, save
-from schemas.fields import NOT_STATED
+from extractor.wording import (
+    FILE,
+    FINDINGS,
+    NUMBER,
+    PROOF,
+    QUOTED,
+    REPORT,
+    RIGHT,
+    Asked,
+    Bound,
+    Linear,
+    Wording,
+    of_finding,
+    of_number,
+    of_report,
+    save,
+)
+from schemas.fields import NOT_STATED, Quantity
 from schemas.migrate import ways
 from schemas.registry import BUILT_IN
 from schemas.version import SchemaVersion
@@ -43,23 +61,33 @@ def fit(features: Sequence[set[str]], right: Sequence[str], least: int, *, balan
     counts = CountVectorizer(analyzer=sorted, binary=True, min_df=least, dtype=np.float32)
     rows = normalize(counts.fit_transform(features))
     found = LogisticRegression(C=_STRENGTH, max_iter=200, class_weight="balanced" if balanced else None)
-    found.fit(rows, right)
-    columns = {name: i for i, name in enumerate(counts.get_feature_names_out().tolist())}
+    return _linear(found.fit(rows, right), counts.get_feature_names_out().tolist())
+
+
+def fit_weighed(values: Sequence[Mapping[str, float]], right: Sequence[str]) -> Linear:
+    """Fit a classifier on features that have values."""
+    rows = DictVectorizer(dtype=np.float32)
+    found = LogisticRegression(max_iter=1000).fit(rows.fit_transform(values), right)
+    return _linear(found, rows.get_feature_names_out().tolist())
+
+
+def _linear(found: LogisticRegression, names: Sequence[str]) -> Linear:
     weights, bias = found.coef_, found.intercept_
     if len(found.classes_) == 2:  # scikit-learn has one row for two classes: the second's, over the first
         weights, bias = np.vstack([0 * weights, weights]), np.append(0 * bias, bias)
+    columns = {name: i for i, name in enumerate(names)}
     return Linear(
         tuple(found.classes_.tolist()), columns, weights.T.astype(np.float32), bias.astype(np.float32)
     )
 
 
 def examples(annotated: AnnotatedSet) -> Iterator[tuple[str, set[str], str]]:
-    """Yield a classifier's name, what it counts in a report or in a sentence of it, and what is right.
+    """Yield a classifier's name, what it counts in a report, in a sentence of it or around a number, and what is right.
 
     Of the sentences that speak of a stated field those teach what is quoted that stand beside others, some of them quoted.
     """
     for case in annotated.cases:
-        plan = bind(form(STATUSES), Report.parse(case.text), _terms())
+        plan = _plan(case)
         gold, disease = annotated.gold(case, STATUSES), annotated.gold(case, DISEASES).get("primary")
         spoken = [path for path in gold if path.startswith("findings.") and plan.spoken_of.get(path)]
         if disease:
@@ -76,6 +104,34 @@ def examples(annotated: AnnotatedSet) -> Iterator[tuple[str, set[str], str]]:
             for one, is_right in zip(sentences, right, strict=True):
                 near = of_report(one.text) if whole else of_finding(path, _terms()[path], [one.text])
                 yield PROOF[whole], near, QUOTED if is_right else "passed over"
+        yield from _numbers(plan, gold)
+
+
+def _numbers(plan: Plan, gold: Mapping[str, Any]) -> Iterator[tuple[str, set[str], str]]:
+    for question in plan.questions:
+        if question.path not in gold or not (isinstance(question.leaf, Leaf) and question.leaf.measure):
+            continue
+        stated = [option.value for option in question.options if option.stated]
+        numbers = [Quantity.model_validate(value) for value in stated]
+        right = option_of(stated, gold[question.path])
+        for i in range(len(numbers)):
+            around = of_number(question.path, _terms()[question.path], plan.report, numbers, i)
+            yield NUMBER, around, RIGHT if i == right else "another"
+
+
+def told(annotated: AnnotatedSet, wording: Wording) -> Iterator[tuple[dict[str, float], str]]:
+    """Yield what `FINDINGS` is told of a report, and what is right.
+
+    The wording reads statuses that it was fitted on a little too well; that it would have read them otherwise makes no difference
+    to what is learnt here (`docs/results.md`).
+    """
+    for case in annotated.cases:
+        if disease := annotated.gold(case, DISEASES).get("primary"):
+            yield wording.findings(Bound(STATUSES, _plan(case), _terms())), disease
+
+
+def _plan(case: Case) -> Plan:
+    return bind(form(STATUSES), Report.parse(case.text), _terms())
 
 
 @cache
@@ -90,38 +146,42 @@ def _by(path: str) -> str:
     return STATUS if statuses else path
 
 
-def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
+def asked(classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Asked]]:
     """Return, by released schema and path, which classifier speaks of a field, and the classes of each label."""
     found = {}
     for version in BUILT_IN:
-        fields = _diagnosis(version.ref, classifiers) | _findings(version, classifiers)
+        fields = _diagnosis(version.ref, classifiers) | _of_report(version, classifiers)
         for leaf in form(version.ref).leaves():
-            if isinstance(leaf, Leaf) and leaf.path in fields:  # what no report is labelled with
-                for option in leaf.options:
-                    fields[leaf.path]["labels"].setdefault(option.label, [])
+            one = fields.get(leaf.path)
+            if isinstance(leaf, Leaf) and one and one.by != NUMBER:
+                unlabelled = {option.label: () for option in leaf.options}  # what no report is labelled with
+                fields[leaf.path] = Asked(one.by, unlabelled | dict(one.labels))
         found[version.ref] = fields
     return found
 
 
-def _diagnosis(ref: str, classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
-    fields: dict[str, dict[str, Any]] = {}
+def _diagnosis(ref: str, classifiers: Mapping[str, Linear]) -> dict[str, Asked]:
+    fields: dict[str, dict[str, list[str]]] = {}
     for disease in _classes(classifiers, REPORT):
         for path, label in under({"diagnosis": disease}, ref).items():
-            labels = fields.setdefault(path, {"by": REPORT, "labels": {}})["labels"]
-            labels.setdefault(label, []).append(disease)
-    return fields
+            fields.setdefault(path, {}).setdefault(label, []).append(disease)
+    return {path: Asked(REPORT, labels) for path, labels in fields.items()}
 
 
-def _findings(version: SchemaVersion, classifiers: Mapping[str, Linear]) -> dict[str, dict[str, Any]]:
+def _of_report(version: SchemaVersion, classifiers: Mapping[str, Linear]) -> dict[str, Asked]:
+    """Findings, and numbers, whose options are the report's own."""
     if version.name != find_schema(STATUSES).name:
         return {}
     fields = {}
+    measured = {leaf.path for leaf in form(STATUSES).leaves() if isinstance(leaf, Leaf) and leaf.measure}
     for path, way in ways(version, find_schema(STATUSES)).items():
         if path.startswith("findings."):
             known = _classes(classifiers, _by(path))
             labels = {label: [to] for label, to in way.labels.items() if to in known}
             if labels:
-                fields[way.path] = {"by": _by(path), "labels": labels}
+                fields[way.path] = Asked(_by(path), labels)
+        elif path in measured and NUMBER in classifiers:
+            fields[way.path] = Asked(NUMBER, {})
     return fields
 
 
@@ -144,16 +204,23 @@ def wording(*, name: str, out: Path) -> None:
     annotated = load(name, Path(".eval"))
     click.echo(f"{annotated.name}: {len(annotated.cases)} reports", err=True)
     rows = list(examples(annotated))
-    classifiers = {}
-    for by in dict.fromkeys(by for by, _, _ in rows):
-        features, right = zip(*((one, label) for of, one, label in rows if of == by), strict=True)
+    classifiers: dict[str, Linear] = {}
+
+    def learn(by: str, features: Sequence[Any], right: Sequence[str], fitted: Callable[..., Linear]) -> None:
         if len(set(right)) < 2:
             click.echo(f"{by}: every example is the same, so there is nothing to learn", err=True)
-            continue
-        whole = by in (REPORT, PROOF[True])
-        least = _LEAST_REPORTS if whole else _LEAST_MENTIONS
-        classifiers[by] = one = fit(features, right, least, balanced=by == REPORT)
+            return
+        classifiers[by] = one = fitted(features, right)
         said = f"{len(right)} examples, {len(one.columns)} features, {len(one.classes)} classes"
         click.echo(f"{by}: {said}", err=True)
-    save(out, {"set": annotated.name, "weight": WEIGHT, "asked": asked(classifiers)}, classifiers)
+
+    for by in dict.fromkeys(by for by, _, _ in rows):
+        features, right = zip(*((one, label) for of, one, label in rows if of == by), strict=True)
+        least = _LEAST_REPORTS if by in (REPORT, PROOF[True]) else _LEAST_MENTIONS
+        learn(by, features, right, partial(fit, least=least, balanced=by == REPORT))
+    found = Wording(annotated.name, WEIGHT, STATUSES, classifiers, asked(classifiers))
+    if REPORT in classifiers:
+        values, right = zip(*told(annotated, found), strict=True)
+        learn(FINDINGS, values, right, fit_weighed)
+    save(out, found)
     click.echo(f"Written: {out / FILE}.", err=True)

@@ -23,12 +23,17 @@ def choice(engine: Engine, readings: Sequence[Reading]) -> None:
     last = max((question.stage for reading in readings for question in reading.plan.questions), default=0)
     for stage in range(last + 1):
         now = [(r, q) for r in readings for q in r.plan.questions if q.stage == stage]
-        asked = [(reading, question) for reading, question in now if not reading.settle(question)]
-        cited = [(reading, question) for reading, question in asked if reading.can_cite(question)]
+        left = [(reading, question) for reading, question in now if not reading.settle(question)]
+        asked = [(reading, question) for reading, question in left if question.path not in reading.sure]
+        cited = [(reading, question) for reading, question in left if reading.can_cite(question)]
         chances = score(engine, [_cue(*pair) for pair in asked] + [_evidence(*pair) for pair in cited])
         for (reading, question), raw in zip(asked, chances, strict=False):
             one = reading.shifted(question, _by_option(reading, question, raw))
             reading.answers[question.path] = Answer.likeliest(question.options, one)
+        for reading, question in left:
+            if known := reading.sure.get(question.path):
+                chance = [known[option.label] for option in question.options]
+                reading.answers[question.path] = Answer.likeliest(question.options, chance)
             reading.show(question)
         for (reading, question), one in zip(cited, chances[len(asked) :], strict=True):
             reading.cite(question, one)

@@ -16,14 +16,15 @@ from schemas.fields import Evidence
 class Reading:
     """One report, or one part of a long one, while it is being read. Executors fill `answers` and `evidence`.
 
-    `shifts` are added to log-probabilities by path and label; `shown` are, by path and label, the plan's sentences that are
-    evidence without the model being asked.
+    `shifts` are added to log-probabilities by path and label. Without the model being asked, `sure` are, by path and label,
+    probabilities, and `shown` the plan's sentences that are evidence.
     """
 
     plan: Plan
     layout: Layout
     base: Tokens
     shifts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sure: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     shown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)

@@ -1,115 +1,45 @@
-"""What a report's wording says of its labels, and where: a second reader beside the model, linear, of milliseconds.
+"""What the classifiers together say of a report under a schema."""
 
-`wording.npz` lies beside the adapter; `training.wording` fits it on the adapter's training set. One classifier reads the words
-and parts of words of the whole report for its diagnosis, another the words around a finding's terms for its status.
-What they say is added to the model's log-probabilities at a fixed weight: a logarithmic opinion pool (Genest and
-Zidek 1986, Statistical Science 1, section 3). A model that reads sense and a count of words err on different reports.
-Evidence for what was answered is the sentence that says it by itself and is worded as evidence is: the model is not asked.
-"""
-
-import hashlib
-import io
-import json
 import math
-import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from extractor.plan import Plan, Question, best
+from extractor.wording.features import of_finding, of_findings, of_number, of_report
+from extractor.wording.linear import Linear
+from schemas.fields import Quantity
 
-from extractor.errors import StoreError
-from extractor.folding import fold
-from extractor.plan import Plan, best
-from extractor.store import default_id, entry
-from extractor.terms import compiled, spoken
-
-FILE: Final = "wording.npz"
 REPORT: Final = "diagnosis"
-"""The classifier that reads whole reports; every other one reads what stands around a finding's terms."""
+"""The classifier that reads whole reports."""
+FINDINGS: Final = "diagnosis by findings"
+"""The one that goes from a report's findings and numbers to its diagnosis."""
+NUMBER: Final = "number"
+"""The one that says of a number whether it is a field's. All others read what stands around a finding's terms."""
+RIGHT: Final = "right"
+"""Its class of such numbers."""
 PROOF: Final = {True: "report evidence", False: "finding evidence"}
 """The classifiers that know how a sentence is worded that a reader would quote: of a whole report's field, of a finding."""
 QUOTED: Final = "quoted"
 """Their class of such sentences."""
 FLOOR: Final = 1e-4
 """The least chance that wording may give: no word rules a label out."""
-
-_WORD: Final = re.compile(r"\w\w+")
-_TOKEN: Final = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)?|[%?<>≥≤;:(),.]")
-_PIECES: Final = (3, 4, 5)  # characters of a part of a word, where it begins or ends with a space
-_AROUND: Final = 12  # words before and behind a term
-_CLOSE: Final = 3  # of which those have their place told
-
-
-def of_report(text: str) -> set[str]:
-    """Name what a whole text holds: its words, pairs of them, and the parts of each."""
-    lower = fold(text).lower
-    words = _WORD.findall(lower)
-    pieces = {
-        padded[i : i + size]
-        for padded in (f" {word} " for word in set(lower.split()))
-        for size in _PIECES
-        for i in range(len(padded) - size + 1)
-    }
-    return pieces | {f"={word}" for word in words} | set(_runs(words, 2, "="))
-
-
-def of_finding(path: str, terms: Sequence[str], sentences: Sequence[str]) -> set[str]:
-    """Name the words around each mention of a finding in the sentences that speak of it, alone and with the finding's
-    own name, and how many they are.
-    """
-    name = path.rpartition(".")[2]
-    finder = compiled(((path, tuple(terms)),))
-    found = {name, f"#{min(len(sentences), 4)}"}
-    for text in map(spoken, sentences):
-        for mention in finder.find(text, []):
-            before = _tokens(text[: mention.start])[-_AROUND:]
-            behind = _tokens(text[mention.end :])[:_AROUND]
-            around = [*before, "@", *behind]
-            either = {f"<{word}" for word in before} | {f">{word}" for word in behind}
-            either |= {"@" + " ".join(_tokens(text[mention.start : mention.end])), *_runs(around, 2)}
-            found |= either | {f"{name} {one}" for one in either} | set(_runs(around, 3))
-            found |= {f"<{place}{word}" for place, word in enumerate(before[: -_CLOSE - 1 : -1])}
-            found |= {f">{place}{word}" for place, word in enumerate(behind[:_CLOSE])}
-    return found
-
-
-def _runs(words: Sequence[str], size: int, mark: str = "") -> Iterator[str]:
-    return (mark + " ".join(words[i : i + size]) for i in range(len(words) - size + 1))
-
-
-def _tokens(text: str) -> list[str]:
-    """Words and signs; one number is like another."""
-    return ["0" if token[0].isdigit() else token for token in _TOKEN.findall(text)]
+SURE: Final = 0.99
+"""From this chance on wording answers alone: fewer of such answers are wrong than may pass without review."""
 
 
 @dataclass(frozen=True)
-class Linear:
-    """Multinomial logistic regression over features that are there or not, scaled to length 1.
+class Bound:
+    """A report under a schema: its reference, the plan, and the terms of its fields."""
 
-    `weights` is (features, classes), in the order of `columns`; `bias` is (classes,).
-    """
-
-    classes: tuple[str, ...]
-    columns: Mapping[str, int]
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-    def chances(self, features: Iterable[str]) -> dict[str, float]:
-        """Return the probability of each class."""
-        known = sorted(self.columns[one] for one in features if one in self.columns)
-        logits = self.bias + self.weights[known].sum(axis=0) / math.sqrt(max(len(known), 1))
-        powers = np.exp(logits - logits.max())
-        return dict(zip(self.classes, (powers / powers.sum()).tolist(), strict=True))
+    ref: str
+    plan: Plan
+    terms: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which classifier speaks of a field, and the classes that each of the field's labels stands for."""
+    """Which classifier speaks of a field, and the classes that each of the field's labels stands for, if it has any."""
 
     by: str
     labels: Mapping[str, Sequence[str]]
@@ -129,128 +59,147 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What wording says of a report's open questions, by path and label: what to add to the model's log-probabilities, the chances
+    of what it is sure of without the model, and which of the plan's sentences is evidence, where that was learnt.
+    """
+
+    shifts: Mapping[str, Mapping[str, float]]
+    sure: Mapping[str, Mapping[str, float]]
+    evidence: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
 class Wording:
     """Classifiers by name, the fields that they speak of by schema, and the weight of what they say beside the model.
 
-    `name` is that of the set they were fitted on and the file's hash, short.
+    `name` is that of the set they were fitted on and the file's hash, short. `basis` is the schema whose findings and numbers
+    tell of the diagnosis.
     """
 
     name: str
     weight: float
+    basis: str
     classifiers: Mapping[str, Linear]
     asked: Mapping[str, Mapping[str, Asked]]
 
     def __str__(self) -> str:
         return self.name
 
-    def chances(
-        self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]
-    ) -> dict[str, dict[str, float]]:
-        """Return, for each open question that wording speaks of, the chance of each label, at least `FLOOR`."""
-        found = {}
-        for path, asked, sources in self._open(ref, plan):
-            sentences = [plan.sentences[i].text for i in sources]
-            features = asked.features(path, terms.get(path, ()), sentences)
-            own = asked.chances(self.classifiers[asked.by].chances(features))
-            found[path] = {label: max(FLOOR, chance) for label, chance in own.items()}
+    def says(self, own: Bound, basis: Bound) -> Said:
+        """Return what there is to say of a report under a schema; `basis` is the same report under the wording's basis."""
+        chances = self.chances(own, basis)
+        asked = self.asked.get(own.ref, {})
+        return Said(
+            shifts={
+                path: {label: self.weight * math.log(chance) for label, chance in by_label.items()}
+                for path, by_label in chances.items()
+            },
+            sure={
+                path: by_label
+                for path, by_label in chances.items()
+                if not asked[path].whole and max(by_label.values()) >= SURE
+            },
+            evidence=self._evidence(own),
+        )
+
+    def chances(self, own: Bound, basis: Bound) -> dict[str, dict[str, float]]:
+        """Return, for each open question that wording speaks of, the chance of each label, about `FLOOR` at least.
+
+        That of a diagnosis is the product of what words say and what findings and numbers say.
+        """
+        found = self._near(own)
+        for question, asked in self._open(own):
+            if asked.whole:
+                words = asked.chances(self._classes(own, question.path, asked))
+                if FINDINGS in self.classifiers:
+                    told = found if own.ref == basis.ref else self._near(basis)
+                    others = asked.chances(self.classifiers[FINDINGS].weighed(self.findings(basis, told)))
+                    words = {label: p * others[label] for label, p in _floored(words).items()}
+                found[question.path] = _floored(words)
         return found
 
-    def shifts(self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
-        """Return, by path and label, what to add to the model's log-probabilities."""
-        return {
-            path: {label: self.weight * math.log(chance) for label, chance in own.items()}
-            for path, own in self.chances(ref, plan, terms).items()
-        }
-
-    def evidence(self, ref: str, plan: Plan, terms: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
-        """Return, by path and label, which of the plan's sentences is evidence for the label, where that was learnt."""
-        found = {}
-        for path, asked, sources in self._open(ref, plan):
-            proof = self.classifiers.get(PROOF[asked.whole])
-            if proof is None:
+    def findings(
+        self, basis: Bound, near: Mapping[str, Mapping[str, float]] | None = None
+    ) -> dict[str, float]:
+        """Return what `FINDINGS` is told of a report (`of_findings`): its statuses, closed ones too, and likeliest numbers."""
+        near = self._near(basis) if near is None else near
+        statuses: dict[str, Mapping[str, float]] = {}
+        numbers: dict[str, float] = {}
+        for question in basis.plan.questions:
+            asked, options = self.asked[basis.ref].get(question.path), question.options
+            if asked is None or asked.whole:
                 continue
-            said = [asked.features(path, terms.get(path, ()), [plan.sentences[i].text]) for i in sources]
+            chances = near.get(question.path) or ({options[0].label: 1.0} if len(options) == 1 else {})
+            if asked.by != NUMBER:
+                statuses[question.path] = chances
+            elif chances:
+                taken = max(options, key=lambda option: chances[option.label])
+                if taken.stated:
+                    numbers[question.path] = taken.value["value"]
+        return of_findings(statuses, numbers)
+
+    def _near(self, own: Bound) -> dict[str, dict[str, float]]:
+        """Return the chances of what is told by the words around a term or a number."""
+        found = {}
+        for question, asked in self._open(own):
+            if asked.by == NUMBER:
+                found[question.path] = _floored(self._odds(own, question))
+            elif not asked.whole:
+                found[question.path] = _floored(asked.chances(self._classes(own, question.path, asked)))
+        return found
+
+    def _classes(self, own: Bound, path: str, asked: Asked) -> dict[str, float]:
+        sentences = [own.plan.sentences[i].text for i in self._sources(own, path, asked)]
+        features = asked.features(path, own.terms.get(path, ()), sentences)
+        return self.classifiers[asked.by].chances(features)
+
+    def _odds(self, own: Bound, question: Question) -> dict[str, float]:
+        """Return the odds of each number that it is the field's, and 1 for that none is."""
+        stated = [option for option in question.options if option.stated]
+        numbers = [Quantity.model_validate(option.value) for option in stated]
+        terms = own.terms.get(question.path, ())
+        found = dict.fromkeys((option.label for option in question.options), 1.0)
+        for i, option in enumerate(stated):
+            features = of_number(question.path, terms, own.plan.report, numbers, i)
+            chance = self.classifiers[NUMBER].chances(features)[RIGHT]
+            found[option.label] = chance / max(1 - chance, FLOOR)
+        return found
+
+    def _evidence(self, own: Bound) -> dict[str, dict[str, int]]:
+        found = {}
+        for question, asked in self._open(own):
+            proof = self.classifiers.get(PROOF[asked.whole])
+            if proof is None or asked.by == NUMBER:
+                continue
+            path, sources = question.path, self._sources(own, question.path, asked)
+            terms = own.terms.get(path, ())
+            said = [asked.features(path, terms, [own.plan.sentences[i].text]) for i in sources]
             quoted = [proof.chances(features)[QUOTED] for features in said]
-            own = [asked.chances(self.classifiers[asked.by].chances(features)) for features in said]
+            each = [asked.chances(self.classifiers[asked.by].chances(features)) for features in said]
             found[path] = {
-                label: sources[best([p * q[label] for p, q in zip(quoted, own, strict=True)])]
+                label: sources[best([p * q[label] for p, q in zip(quoted, each, strict=True)])]
                 for label in asked.labels
             }
         return found
 
-    def _open(self, ref: str, plan: Plan) -> Iterator[tuple[str, Asked, Sequence[int]]]:
-        """Yield what wording speaks of, with the sentences that count: all, or those that speak of the finding, if any do."""
-        for question in plan.questions:
-            asked = self.asked.get(ref, {}).get(question.path)
-            if asked and len(question.options) > 1:
-                every = range(len(plan.sentences))
-                sources = every if asked.whole else plan.spoken_of.get(question.path, ())
-                if sources:
-                    yield question.path, asked, sources
+    def _open(self, own: Bound) -> Iterator[tuple[Question, Asked]]:
+        """Yield the questions that wording speaks of and that have more than one answer left."""
+        for question in own.plan.questions:
+            asked = self.asked.get(own.ref, {}).get(question.path)
+            if asked is None or len(question.options) == 1:
+                continue
+            if asked.by == NUMBER or self._sources(own, question.path, asked):
+                yield question, asked
+
+    def _sources(self, own: Bound, path: str, asked: Asked) -> Sequence[int]:
+        """Return which sentences count: all, or those that speak of the finding."""
+        return range(len(own.plan.sentences)) if asked.whole else own.plan.spoken_of.get(path, ())
 
 
-def save(folder: Path, about: Mapping[str, Any], classifiers: Mapping[str, Linear]) -> None:
-    """Write `wording.npz`. `about` holds `set`, `weight` and `asked`, as `load` reads them."""
-    arrays: dict[str, Any] = {}
-    said = dict(about) | {"classes": {name: one.classes for name, one in classifiers.items()}}
-    arrays["about"] = _bytes(json.dumps(said))
-    for name, one in classifiers.items():
-        arrays[f"{name}.features"] = _bytes("\n".join(one.columns))
-        arrays[f"{name}.weights"] = one.weights.astype(np.float16)
-        arrays[f"{name}.bias"] = one.bias
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / FILE, **arrays)
-
-
-def load(folder: Path) -> Wording | None:
-    """Read a folder's `wording.npz`; None where there is none. Raises `StoreError` where it is damaged."""
-    try:
-        return _read((folder / FILE).read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        why = type(error).__name__
-    raise StoreError(
-        f"{folder.name}/{FILE} cannot be read ({why}).",
-        code="wording_unusable",
-        fix="Restore it, or fit it again: python -m training wording",
-    )
-
-
-def _read(stored: bytes) -> Wording:
-    with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
-        about = json.loads(arrays["about"].tobytes())
-        classifiers = {
-            name: Linear(
-                tuple(classes),
-                {one: i for i, one in enumerate(arrays[f"{name}.features"].tobytes().decode().split("\n"))},
-                arrays[f"{name}.weights"].astype(np.float32),
-                arrays[f"{name}.bias"],
-            )
-            for name, classes in about["classes"].items()
-        }
-    asked = {
-        ref: {path: Asked(one["by"], one["labels"]) for path, one in fields.items()}
-        for ref, fields in about["asked"].items()
-    }
-    name = f"{about['set']} sha256:{hashlib.sha256(stored).hexdigest()[:12]}"
-    return Wording(name, about["weight"], classifiers, asked)
-
-
-def find_wording(model: str | None) -> Wording | None:
-    """Return the wording of a model as `open_engine` names it: an id, a folder, or the default one.
-
-    Raises:
-        NotFoundError: the manifest has no such model.
-        StoreError: the file is damaged.
-    """
-    if model is not None and Path(model).is_dir():
-        return load(Path(model))
-    known = entry(model or default_id())
-    return load(known.adapter.path) if known.adapter else None
-
-
-def _bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
+def _floored(chances: Mapping[str, float]) -> dict[str, float]:
+    """Make chances add up to 1, with none far below `FLOOR`."""
+    total = math.fsum(chances.values())
+    raised = {label: max(FLOOR, chance / total) for label, chance in chances.items()}
+    total = math.fsum(raised.values())
+    return {label: chance / total for label, chance in raised.items()}
