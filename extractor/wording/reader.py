@@ -106,17 +106,18 @@ class Wording:
     def chances(self, own: Bound, basis: Bound) -> dict[str, dict[str, float]]:
         """Return, for each open question that wording speaks of, the chance of each label, about `FLOOR` at least.
 
-        That of a diagnosis is the product of what words say and what findings and numbers say.
+        That of a diagnosis is the product of what words say and what findings and numbers say, disease by disease: where they
+        think of different ones, a label that holds both of them is none the likelier for it.
         """
         found = self._near(own)
         for question, asked in self._open(own):
             if asked.whole:
-                words = asked.chances(self._classes(own, question.path, asked))
+                classes = _floored(self._classes(own, question.path, asked))
                 if FINDINGS in self.classifiers:
                     told = found if own.ref == basis.ref else self._near(basis)
-                    others = asked.chances(self.classifiers[FINDINGS].weighed(self.findings(basis, told)))
-                    words = {label: p * others[label] for label, p in _floored(words).items()}
-                found[question.path] = _floored(words)
+                    others = self.classifiers[FINDINGS].weighed(self.findings(basis, told))
+                    classes = {one: p * others[one] for one, p in classes.items()}
+                found[question.path] = _floored(asked.chances(classes))
         return found
 
     def findings(
