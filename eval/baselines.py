@@ -22,7 +22,7 @@ from extractor.form import Leaf, Members
 from extractor.plan import Plan, bind
 from extractor.report import Report
 from extractor.terms import compiled, spoken
-from extractor.wording import Bound, Wording
+from extractor.wording import NUMBER, Bound, Wording
 from schemas.fields import NOT_STATED
 
 
@@ -213,7 +213,7 @@ class Words(_Baseline):
             Bound(ref, bind(form(ref), report, self._terms_of[ref]), self._terms_of[ref])
             for ref in (self._schema, self._wording.basis)
         )
-        read = self._wording.chances(own, basis)
+        read, asked = self._wording.chances(own, basis), self._wording.asked.get(self._schema, {})
         given = {}
         for question in own.plan.questions:
             if chances := read.get(question.path):
@@ -221,11 +221,10 @@ class Words(_Baseline):
                 value = next(option.value for option in question.options if option.label == label)
                 if isinstance(value, dict):
                     value = value["value"]
-                known = (
-                    chances if value == label else None
-                )  # what a number's options are stands in the report
+                # A number's options are pieces of the report.
+                known = None if asked[question.path].by == NUMBER else chances
                 given[question.path] = Given(value=value, probability=chance, distribution=known)
-            elif question.path in self._wording.asked.get(self._schema, {}) and len(question.options) == 1:
+            elif question.path in asked and len(question.options) == 1:
                 given[question.path] = Given(value=question.options[0].label, status="forced")
         return given
 

@@ -16,8 +16,8 @@ class _Frozen(BaseModel):
 class FieldResult(_Frozen):
     """One field's answer.
 
-    `status`: `answered` by the model; `forced`, only one value was possible in this report; `implied`, not
-    asked because the field it depends on rules it out. Only what was answered is ever for `review`.
+    `status`: `answered` by the model, or by its wording where that is sure; `forced`, only one value was possible in this
+    report; `implied`, not asked because the field it depends on rules it out. Only what was answered is ever for `review`.
     """
 
     value: Any
