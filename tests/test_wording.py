@@ -91,13 +91,10 @@ def small() -> Wording:
 
 
 def larger() -> Wording:
-    """The same, sure that a lower number of two is the LVEF, and with more to say of Fabry's disease where it is over 60 %."""
+    """The same, sure that the number before "then" is the LVEF, and with more to say of Fabry's disease from 60 % on."""
     own = small()
     number = linear(("another", RIGHT), **{"lvef": (2.0, 0.0), "lvef >then": (0.0, 90.0)})
-    steps = linear(
-        ("normal", "fabry", "lvnc"),
-        **{"measurements.lvef 4": (0.0, 2.0, 0.0), "findings.lge present": (9.0, 0.0, 0.0)},
-    )
+    steps = linear(("normal", "fabry", "lvnc"), **{"measurements.lvef 4": (0.0, 2.0, 0.0)})
     fields = {**own.asked[REF], "measurements.lvef": Asked(NUMBER, {})}
     more = {**own.classifiers, NUMBER: number, FINDINGS: steps}
     return replace(own, classifiers=more, asked={REF: fields})
@@ -243,7 +240,7 @@ def test_the_model_is_always_asked_for_the_diagnosis():
 
 
 def test_what_it_is_sure_of_is_not_shifted_by_a_calibration():
-    shift = {"measurements.lvef": {}, "findings.oedema": dict.fromkeys(STATUSES, 0.0) | {"absent": 9.0}}
+    shift = {"findings.oedema": dict.fromkeys(STATUSES, 0.0) | {"absent": 9.0}}
     found = Calibrations(
         {REF: ALL.model_copy(update={"schema_": REF, "wording": "small sha256:0", "shifts": shift})}
     )
