@@ -26,7 +26,6 @@ from benchmarks.peers.lines import own_output
 from extractor.engine.base import Chat
 from extractor.engine.local import LocalEngine
 from extractor.pipeline import Extractor, Job
-from extractor.result import Extraction
 from extractor.store import default_id, locate
 from extractor.wording import find_wording
 
@@ -88,7 +87,10 @@ def measure(setting: Setting, reports: Sequence[str], rounds: int) -> dict[str, 
     if setting is SETTINGS[0]:
         results = [bench.choice([f"Counting. {text}"])[1][0] for text in reports]
         found["computed"] = [one.usage.prompt_tokens - one.usage.cached_tokens for one in results]
-        found["asked"] = [asked(one) for one in results]
+        found["fields"] = [len(one.fields) for one in results]
+        found["open"] = [
+            sum(one.status == "answered" for one in result.fields.values()) for result in results
+        ]
         found["own"] = [len(engine.encode(text)) for text in reports]
         found["parts"] = {
             "prefill": parts(lambda: bench.prefill(reports[:1])),
@@ -97,11 +99,6 @@ def measure(setting: Setting, reports: Sequence[str], rounds: int) -> dict[str, 
         found["one field"] = alone(bench.extractor, reports)
         found["by length"] = [by_length(bench, reports, times) for times in LENGTHS]
     return found
-
-
-def asked(result: Extraction) -> int:
-    """How many fields the model was asked of."""
-    return sum(one.status == "answered" for one in result.fields.values())
 
 
 def alone(extractor: Extractor, reports: Sequence[str]) -> list[float]:
@@ -157,10 +154,13 @@ def where_time_goes(first: Mapping[str, Any]) -> Iterator[str]:
     own, computed = (sum(first[key]) / len(first[key]) for key in ("own", "computed"))
     yield ""
     yield f"Tokens a report: {own:.0f} its own, {computed:.0f} computed by `choice`."
-    several, one, fields = (sum(first[key]) / len(first[key]) for key in ("choice", "one field", "asked"))
+    several, one, fields, open_ = (
+        sum(first[key]) / len(first[key]) for key in ("choice", "one field", "fields", "open")
+    )
+    more = several / one - 1
     yield (
-        f"`{ONE_FIELD}` takes {one:.2f} s; `{SCHEMA}`, where {fields:.0f} fields are asked of a report, {several:.2f} s: "
-        f"{(several / one - 1) / (fields - 1):.1%} more for each further field."
+        f"`{ONE_FIELD}` takes {one:.2f} s; `{SCHEMA}` {several:.2f} s: {more / (fields - 1):.1%} more for each further field of "
+        f"its {fields:.0f}, {more / (open_ - 1):.1%} for each of the {open_:.0f} that a report leaves open."
     )
     told = ", ".join(f"{tokens:.0f} tokens {took:.2f} s" for tokens, took in first["by length"])
     yield f"The same reports printed {', '.join(map(str, LENGTHS))} times over: {told}."
