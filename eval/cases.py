@@ -21,6 +21,9 @@ from schemas.fields import NOT_STATED, Measure, Schema
 
 SETS = Path(__file__).parent / "sets"
 
+HARD = "hard"
+"""The tag of a report that is hard to read."""
+
 MEASURES = {
     f"{part}.{name}": mark
     for part, model in (("measurements", Measurements), ("previous", cmr_report_v2.Previous))
@@ -82,7 +85,8 @@ class Case(Schema):
     variety: str | None = Field(None, description="british, american, non_native, austrian …")
     author: str | None = None
     tags: tuple[str, ...] = Field(
-        (), description="hard pairs and traps: hcm/amyloidosis, prior_numbers, unit_slip …"
+        (),
+        description="hard pairs and traps: hcm/amyloidosis, prior_numbers, unit_slip …; `hard`: hard to read as a whole",
     )
     text: str
     gold: Gold

@@ -378,6 +378,21 @@ def test_the_threshold_is_the_smallest_that_is_good_enough(answers):
     assert threshold(chances, right, 0.1) == min(filter(good_enough, chances), default=None)
 
 
+def test_the_threshold_serves_hard_reports_too_where_they_are_enough_to_tell():
+    def rows(right: int, p: float, *, hard: bool, wrong: int = 0) -> list[Row]:
+        return [Row("r", "finding", (p, 1 - p), 0, int(i < wrong), hard=hard) for i in range(right + wrong)]
+
+    easy, hard = rows(400, 0.7, hard=False), [*rows(30, 0.7, hard=True, wrong=5), *rows(30, 0.9, hard=True)]
+    of_all = fit([*easy, *[replace(row, hard=False) for row in hard]])["finding"]
+    of_both = fit([*easy, *hard])["finding"]
+    assert of_all.temperature == of_both.temperature
+    assert of_all.threshold == pytest.approx(soften((0.7, 0.3), of_all.temperature)[0])
+    assert of_both.threshold == pytest.approx(soften((0.9, 0.1), of_all.temperature)[0])
+    few = [*easy, *hard[:23]]
+    assert fit(few) == fit([replace(row, hard=False) for row in few])
+    assert fit([*easy, *hard[:35]])["finding"].threshold is None
+
+
 def test_a_report_is_never_judged_by_its_own_answers():
     good = [Row("good", "finding", (0.9, 0.1), 0, 0)] * 30
     bad = [Row("bad", "finding", (0.9, 0.1), 0, 1)] * 30

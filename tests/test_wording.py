@@ -87,7 +87,7 @@ def small() -> Wording:
     five = ("ischaemic", "dcm", "hcm", "amyloidosis", "indeterminate")
     diseases = {"normal": ["normal"], "other": ["fabry", "lvnc"], **{one: [] for one in five}}
     fields = {"diagnosis": Asked("diagnosis", diseases), "findings.oedema": Asked("status", statuses)}
-    return Wording("small sha256:0", 0.5, REF, classifiers, {REF: fields})
+    return Wording("small sha256:0", {"diagnosis": 0.5, "status": 1.0}, REF, classifiers, {REF: fields})
 
 
 def larger() -> Wording:
@@ -97,7 +97,14 @@ def larger() -> Wording:
     steps = linear(("normal", "fabry", "lvnc"), **{"measurements.lvef 4": (0.0, 2.0, 0.0)})
     fields = {**own.asked[REF], "measurements.lvef": Asked(NUMBER, {})}
     more = {**own.classifiers, NUMBER: number, FINDINGS: steps}
-    return replace(own, classifiers=more, asked={REF: fields})
+    return replace(own, weights={**own.weights, NUMBER: 0.5}, classifiers=more, asked={REF: fields})
+
+
+def test_what_a_classifier_says_is_weighed_by_its_own_weight():
+    one = bound("LVEF 60 %. Oedema of the septum.")
+    shifts, chances = small().says(one, one).shifts, small().chances(one, one)
+    for path, weight in (("diagnosis", 0.5), ("findings.oedema", 1.0)):
+        assert shifts[path] == pytest.approx({k: weight * math.log(p) for k, p in chances[path].items()})
 
 
 # --- what is counted ---

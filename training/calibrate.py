@@ -16,6 +16,7 @@ import click
 
 from eval.answers import Given
 from eval.calibration import ERROR, calibration
+from eval.cases import HARD
 from eval.gold import AnnotatedSet, book, form, load
 from eval.makers import weights_sha256
 from eval.progress import shown
@@ -72,7 +73,7 @@ def answers(
                     known = options.get(leaf.path, ())
                     shift = decode == "choice" and not (said and leaf.path in said.sure)
                     for row in _row(case.cluster, leaf, field, known, gold[leaf.path], shift=shift):
-                        yield replace(row, doubted=leaf.path in plan.doubted)
+                        yield replace(row, doubted=leaf.path in plan.doubted, hard=HARD in case.tags)
         told(len(cases))
 
 

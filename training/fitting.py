@@ -24,7 +24,7 @@ class Row:
     """One answer that a model was asked for, by the numbers of its options: which was taken, and which is right.
 
     `right` is None where no option was: that is a mistake which no temperature can mend. `report` is the same for
-    translations of one report. `doubted` is what its plan says of the path.
+    translations of one report. `doubted` is what its plan says of the path, `hard` whether the report is tagged as hard to read.
     """
 
     report: str
@@ -35,6 +35,7 @@ class Row:
     path: str = ""
     labels: tuple[str, ...] = ()
     doubted: bool = False
+    hard: bool = False
 
     @property
     def chance(self) -> float:
@@ -85,11 +86,24 @@ def fit(rows: Sequence[Row], error: float = ERROR) -> dict[Kind, Fit]:
         if not own:
             continue
         t = temperature(own)
-        right = [row.taken == row.right for row in own]
-        chances = [soften(row.probabilities, t)[row.taken] for row in own]
-        limit = threshold(chances, right, error)
-        fits[one] = Fit(temperature=t, threshold=limit, answers=len(own), wrong=right.count(False))
+        softened = [replace(row, probabilities=soften(row.probabilities, t)) for row in own]
+        wrong = sum(row.taken != row.right for row in own)
+        fits[one] = Fit(temperature=t, threshold=_threshold(softened, error), answers=len(own), wrong=wrong)
     return fits
+
+
+def _threshold(rows: Sequence[Row], error: float) -> float | None:
+    """Return the threshold that serves all answers and, where they are enough to tell, those to hard reports by themselves.
+
+    A set that is mostly easy to read would promise too much of texts that are not.
+    """
+    hard = [row for row in rows if row.hard]
+    groups = [rows, hard] if 0.5 / (len(hard) + 1) <= error else [rows]
+    found = [
+        threshold([row.chance for row in some], [row.taken == row.right for row in some], error)
+        for some in groups
+    ]
+    return None if None in found else max(limit for limit in found if limit is not None)
 
 
 class Shifts(NamedTuple):

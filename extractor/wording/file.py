@@ -25,7 +25,7 @@ def save(folder: Path, wording: Wording) -> None:
         ref: {path: {"by": one.by, "labels": one.labels} for path, one in fields.items()}
         for ref, fields in wording.asked.items()
     }
-    about = {"set": wording.name, "weight": wording.weight, "basis": wording.basis, "asked": asked}
+    about = {"set": wording.name, "weights": wording.weights, "basis": wording.basis, "asked": asked}
     classes = {name: one.classes for name, one in wording.classifiers.items()}
     arrays: dict[str, Any] = {"about": _bytes(json.dumps(about | {"classes": classes}))}
     for name, one in wording.classifiers.items():
@@ -70,7 +70,7 @@ def _read(stored: bytes) -> Wording:
         for ref, fields in about["asked"].items()
     }
     name = f"{about['set']} sha256:{hashlib.sha256(stored).hexdigest()[:12]}"
-    return Wording(name, about["weight"], about["basis"], classifiers, asked)
+    return Wording(name, about["weights"], about["basis"], classifiers, asked)
 
 
 def find_wording(model: str | None) -> Wording | None:

@@ -71,14 +71,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Wording:
-    """Classifiers by name, the fields that they speak of by schema, and the weight of what they say beside the model.
+    """Classifiers by name, the weight of what each says beside the model, and the fields that they speak of by schema.
 
     `name` is that of the set they were fitted on and the file's hash, short. `basis` is the schema whose findings and numbers
     tell of the diagnosis.
     """
 
     name: str
-    weight: float
+    weights: Mapping[str, float]
     basis: str
     classifiers: Mapping[str, Linear]
     asked: Mapping[str, Mapping[str, Asked]]
@@ -92,7 +92,10 @@ class Wording:
         asked = self.asked.get(own.ref, {})
         return Said(
             shifts={
-                path: {label: self.weight * math.log(chance) for label, chance in by_label.items()}
+                path: {
+                    label: self.weights[asked[path].by] * math.log(chance)
+                    for label, chance in by_label.items()
+                }
                 for path, by_label in chances.items()
             },
             sure={
