@@ -1,4 +1,4 @@
-"""Fit what `extractor.wording` applies, on the reports that the adapter learnt from.
+"""Fit what `extractor.wording` applies, on the set that adapters learn from.
 
     python -m training wording --out extractor/store/adapters/cmr-1.5b-6
 
