@@ -198,7 +198,8 @@ def problems(case: Case) -> Iterator[str]:
     """Yield what is wrong between a case's gold, its text and physiology; nothing where all is well."""
     try:
         values = case.values()
-        if "findings.lge" in values and case.gold.diagnosis is not None:
+        gold = case.gold
+        if None not in (gold.diagnosis, gold.findings, gold.measurements, gold.previous):
             CmrReportV2.model_validate(case.data())
     except (ValueError, ValidationError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None

@@ -198,7 +198,8 @@ def test_it_is_a_pool_of_both_with_the_weight_of_the_file(path):
     assert alone
     assert both
     words = chances(own, TEXT)[path]
-    pooled = {label: p * math.sqrt(words[label]) for label, p in alone.items()}
+    weight = own.weights[own.asked[REF][path].by]
+    pooled = {label: p * words[label] ** weight for label, p in alone.items()}
     assert both == pytest.approx({label: p / sum(pooled.values()) for label, p in pooled.items()})
     assert math.fsum(both.values()) == pytest.approx(1)
 
@@ -410,7 +411,7 @@ def test_a_set_without_quotes_and_doubt_teaches_what_it_can(few, tmp_path):
     found = find_wording(str(tmp_path))
     assert found is not None
     own = read(found, "No oedema. Extensive LGE. Oedema of the septum.")
-    assert own.fields["findings.oedema"].evidence is not None  # the model is asked
+    assert own.fields["findings.lge"].evidence is not None  # the model is asked
     assert "diagnosis" not in found.asked[REF]
 
 
