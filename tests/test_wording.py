@@ -461,6 +461,10 @@ def test_what_ships_speaks_of_every_label_of_its_fields(ref, fields):
         ("An apical thrombus cannot be excluded.", "findings.thrombus", "uncertain"),
         ("Kein Perikarderguss.", "findings.pericardial_effusion", "absent"),
         ("Sin derrame pericárdico. Trombo en el ápex.", "findings.thrombus", "present"),
+        ("LV dilated. Apical thrombus. No oedema.", "findings.thrombus", "present"),
+        ("LV dilated. Apical thrombus. No oedema.", "findings.oedema", "absent"),
+        ("Septales Ödem. Kein Thrombus.", "findings.oedema", "present"),
+        ("Septales Ödem. Kein Thrombus.", "findings.thrombus", "absent"),
         (
             "Transmural enhancement of the anterior wall and apex with an akinetic thinned territory.",
             "diagnosis",
