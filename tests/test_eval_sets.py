@@ -29,6 +29,14 @@ def test_gold_agrees_with_the_text_and_with_physiology(sets, name):
     assert {id_: wrong for id_, wrong in found.items() if wrong} == {}
 
 
+def test_a_label_that_a_field_does_not_have_is_named_in_a_partly_labelled_report_too(sets):
+    case = next(case for case in sets["cmr-train"] if case.gold.findings and case.gold.measurements is None)
+    gold = case.gold.model_copy(update={"findings": {**case.gold.findings, "oedema": "perhaps"}})
+    assert any(
+        wrong.startswith("findings.oedema") for wrong in problems(case.model_copy(update={"gold": gold}))
+    )
+
+
 def test_the_test_set_has_every_class_language_and_style(sets):
     cases = sets["cmr-109"]
     classes = Counter(case.gold.diagnosis for case in cases)

@@ -86,19 +86,24 @@ def fit(rows: Sequence[Row], error: float = ERROR) -> dict[Kind, Fit]:
         if not own:
             continue
         t = temperature(own)
-        softened = [replace(row, probabilities=soften(row.probabilities, t)) for row in own]
+        limit = _limit([_softened(row, t) for row in own], error)
         wrong = sum(row.taken != row.right for row in own)
-        fits[one] = Fit(temperature=t, threshold=_threshold(softened, error), answers=len(own), wrong=wrong)
+        fits[one] = Fit(temperature=t, threshold=limit, answers=len(own), wrong=wrong)
     return fits
 
 
-def _threshold(rows: Sequence[Row], error: float) -> float | None:
+def _softened(row: Row, t: float) -> Row:
+    return replace(row, probabilities=soften(row.probabilities, t))
+
+
+def _limit(rows: Sequence[Row], error: float) -> float | None:
     """Return the threshold that serves all answers and, where they are enough to tell, those to hard reports by themselves.
 
     A set that is mostly easy to read would promise too much of texts that are not.
     """
     hard = [row for row in rows if row.hard]
-    groups = [rows, hard] if 0.5 / (len(hard) + 1) <= error else [rows]
+    enough = threshold([1.0] * len(hard), [True] * len(hard), error) is not None
+    groups = [rows, hard] if enough else [rows]
     found = [
         threshold([row.chance for row in some], [row.taken == row.right for row in some], error)
         for some in groups
@@ -180,5 +185,5 @@ def held_out(rows: Sequence[Row], error: float = ERROR) -> Iterator[tuple[Row, b
         for row in shifted([row for row in rows if row.report == report], by):
             if row.kind in fits:
                 own = fits[row.kind]
-                after = replace(row, probabilities=soften(row.probabilities, own.temperature))
+                after = _softened(row, own.temperature)
                 yield after, own.threshold is None or after.chance < own.threshold
