@@ -177,7 +177,7 @@ def read(path: Path) -> list[Case]:
     file = path / "reports.jsonl" if path.is_dir() else path
     cases: list[Case] = []
     wrong: list[str] = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
         if not line.strip():
             continue
         try:

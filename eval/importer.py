@@ -68,6 +68,7 @@ def import_table(path: Path, name: str, mapped: Mapped, root: Path) -> Imported:
     columns = _columns(rows, mapped, path)
     wanted = [(n, row) for n, row in enumerate(rows, 2) if _wanted(row, mapped.where)]
     cases, wrong, ambiguous = [], [], 0
+    rows_of: dict[str, int] = {}
     for number, row in wanted:
         try:
             case = _case(row, columns, mapped, number)
@@ -76,6 +77,8 @@ def import_table(path: Path, name: str, mapped: Mapped, root: Path) -> Imported:
             continue
         if case is None:
             ambiguous += 1
+        elif (first := rows_of.setdefault(case["id"], number)) != number:
+            wrong.append(f"row {number}, column {columns['id']}: the same id as row {first}")
         else:
             cases.append(case)
     if wrong:

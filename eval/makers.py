@@ -8,8 +8,10 @@ import extractor
 import prompts
 import schemas
 from eval.answers import fingerprint
+from extractor.calibration import FILE as CALIBRATION
 from extractor.engine.base import EngineInfo
 from extractor.pipeline import find_schema
+from extractor.wording import FILE as WORDING
 
 # The layers above extractor.pipeline, by the import contracts: they cannot change what a report is read as.
 _ABOVE = frozenset(
@@ -44,11 +46,14 @@ def prompts_sha256(ref: str) -> str:
 
 
 def weights_sha256(info: EngineInfo, model: str | None) -> str | None:
-    """What the store knows, else the hash of the model's folder; None where a server runs weights unseen."""
+    """What the store knows, else the hash of the model's folder, but for what is fitted to the model and lies beside it; None
+    where a server runs weights unseen.
+    """
     if info.weights_sha256 or model is None or not Path(model).is_dir():
         return info.weights_sha256
     folder = Path(model)
-    return _files_sha256(folder, (file for file in folder.rglob("*") if file.is_file()))
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name not in {CALIBRATION, WORDING})
+    return _files_sha256(folder, files)
 
 
 def reader(ref: str) -> dict[str, str | None]:

@@ -41,8 +41,17 @@ def _csv(path: Path) -> list[Row]:
     text = path.read_text("utf-8-sig")
     heading = text.partition("\n")[0]
     separator = max("\t;,", key=heading.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    return [{name: value or None for name, value in row.items() if name} for row in rows]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows = []
+    for row in reader:
+        if None in row:  # what stands beyond the last heading
+            raise _unreadable(
+                path,
+                f"has more cells than headings in row {len(rows) + 1}",
+                f'Put cells that hold "{separator}" in quotation marks.',
+            )
+        rows.append({name: value or None for name, value in row.items() if name})
+    return rows
 
 
 def _jsonl(path: Path) -> list[Row]:
@@ -61,7 +70,9 @@ def _xlsx(path: Path) -> list[Row]:
         book = load_workbook(path, read_only=True, data_only=True)
     except BadZipFile:
         raise ValueError from None
-    lines = list(book.worksheets[0].iter_rows(values_only=True))
+    sheet = book.worksheets[0]
+    sheet.reset_dimensions()  # some programs write a wrong size, which would hide cells
+    lines = list(sheet.iter_rows(values_only=True))
     book.close()
     heading = [str(cell) if cell is not None else "" for cell in (lines[0] if lines else ())]
     rows = ({name: cell for name, cell in zip(heading, line, strict=False) if name} for line in lines[1:])

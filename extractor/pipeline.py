@@ -222,7 +222,7 @@ class Extractor:
         try:
             EXECUTORS[decode](self.engine, [reading for several in readings.values() for reading in several])
         except ExtractorError as error:
-            if len(tasks) == 1 or error.code != "decode_failed":
+            if len(tasks) == 1 or error.code not in {"decode_failed", "engine_refused"}:
                 return dict.fromkeys(tasks, error)
             alone = [self._run(decode, {index: task}) for index, task in tasks.items()]
             return {index: result for one in alone for index, result in one.items()}

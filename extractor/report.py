@@ -14,8 +14,8 @@ from extractor.sentences import Sentence, split
 __all__ = ["MAX_CHARS", "Number", "Report", "Sentence"]
 
 MAX_CHARS: Final = 100_000
-# C0 and C1 controls and DEL; tabs and line breaks are text.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# C0 and C1 controls and DEL; tabs, line breaks and page breaks are text.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -51,7 +51,7 @@ class Report:
             raise _error(
                 "report_control_characters",
                 f"Character {control.start()} is the control character U+{ord(control.group()):04X}.",
-                "Send plain text: only tabs and line breaks are allowed beside printable characters.",
+                "Send plain text: only tabs, line breaks and page breaks are allowed beside printable characters.",
             )
         if not text.strip():
             raise _error("report_empty", "The report holds no text.", "Send the text of one report.")

@@ -488,15 +488,15 @@ def test_bad_rows_are_counted_and_quoted_nowhere(tmp_path, opened):
 class Breaks:
     """The tiny engine, but for prompts that hold one token: as a server that refuses a report."""
 
-    def __init__(self, engine: Any, refused: int | None) -> None:
-        self.engine, self.refused = engine, refused
+    def __init__(self, engine: Any, refused: int | None, code: str = "engine_failed") -> None:
+        self.engine, self.refused, self.code = engine, refused, code
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
     def score(self, asks: Sequence[Any]) -> Any:
         if self.refused is None or any(self.refused in ask.prompt for ask in asks):
-            raise EngineError("vLLM failed.", code="engine_failed")
+            raise EngineError("vLLM failed.", code=self.code)
         return self.engine.score(asks)
 
 
@@ -510,6 +510,8 @@ def test_a_report_that_breaks_the_engine_is_an_error_in_its_own_place(tiny_engin
     assert isinstance(third, Extraction)
     with pytest.raises(EngineError):  # an engine that reads nothing is not the reports' fault
         list(answered(Extractor(Breaks(tiny_engine, None)), jobs))
+    refusing = Extractor(Breaks(tiny_engine, token, "engine_refused"))  # known to be the report's own fault
+    assert [type(one) for one in refusing.extract(jobs)] == [Extraction, EngineError, Extraction]
 
 
 # --- the real command, killed and started again ---

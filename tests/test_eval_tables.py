@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import ZipFile
 
 import openpyxl
 import pytest
@@ -236,6 +237,39 @@ def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path):
     assert (
         "is broken" in run("import", tmp_path / "a.xlsx", "--name", "ours", *MAPPED, "--out", tmp_path).stderr
     )
+
+
+def test_a_cell_cut_by_its_own_comma_is_an_error_that_names_the_row(tmp_path):
+    (tmp_path / "a.csv").write_text(f"id,diagnosis,text\n1,DCM,Fine\n2,DCM,{CANARY}, LVEF 31 %\n", "utf-8")
+    answer = run("import", tmp_path / "a.csv", "--name", "ours", "--out", tmp_path)
+    assert answer.exit_code != 0
+    assert "more cells than headings in row 2" in answer.stderr
+    assert CANARY not in answer.output
+
+
+def test_two_rows_of_one_id_are_named(tmp_path):
+    rows = [*ROWS, ROWS[1]]
+    answer = run("import", write_csv(tmp_path / "a.csv", rows), "--name", "ours", *MAPPED, "--out", tmp_path)
+    assert answer.exit_code != 0
+    assert "row 5, column Nr: the same id as row 3" in answer.stderr
+
+
+def test_a_line_separator_of_unicode_stays_in_its_report(tmp_path):
+    rows = [row | {"Befund": f"{row['Befund']}\u2028EF nicht messbar."} for row in ROWS]
+    answer = run("import", write_csv(tmp_path / "a.csv", rows), "--name", "ours", *MAPPED, "--out", tmp_path)
+    assert answer.exit_code == 0, answer.output
+    assert [case.text for case in read(tmp_path / "sets" / "ours")] == [row["Befund"] for row in rows]
+
+
+def test_a_sheet_whose_size_is_written_wrong_is_read_whole(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["id", "text"])
+    book.active.append(["1", "Fine"])
+    book.save(tmp_path / "right.xlsx")
+    with ZipFile(tmp_path / "right.xlsx") as right, ZipFile(tmp_path / "wrong.xlsx", "w") as wrong:
+        for name in right.namelist():
+            wrong.writestr(name, right.read(name).replace(b'<dimension ref="A1:B2"', b'<dimension ref="A1"'))
+    assert read_table(tmp_path / "wrong.xlsx") == [{"id": "1", "text": "Fine"}]
 
 
 def test_the_commands_of_the_page_on_evaluation(tmp_path, monkeypatch):

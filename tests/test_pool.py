@@ -221,6 +221,15 @@ def test_a_server_that_refuses_a_question_is_not_down(servers, caplog):
     assert not caplog.records
 
 
+def test_a_proxy_of_the_environment_sees_no_report(start, monkeypatch):
+    proxy, server = start(), start()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    with closing(open_pool(server.url)) as pool:
+        assert ask(pool, 0, CANARY) == server.url
+    assert (proxy.looks, len(proxy.asked), len(server.asked)) == (0, 0, 1)
+
+
 def test_one_server_with_the_model_is_enough_to_start(servers, caplog):
     one, other, third = servers
     other.cards = [card("gemma")]

@@ -43,6 +43,11 @@ def test_unusable_text_is_refused_without_quoting_it(text: str, code: str) -> No
     assert "LVEF" not in str(error.problem())
 
 
+def test_a_page_break_ends_a_sentence_and_is_text() -> None:
+    report = Report.parse("LVEF 55 %\n\fNo LGE\x0bNo oedema")
+    assert [sentence.text.strip() for sentence in report.sentences] == ["LVEF 55 %", "No LGE", "No oedema"]
+
+
 def test_position_of_a_control_character_is_named() -> None:
     with pytest.raises(ReportError, match="Character 4 is the control character U\\+0000"):
         Report.parse("LVEF\x0055 %")

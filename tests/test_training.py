@@ -133,11 +133,11 @@ def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(checkpoint, encoder, c
     monkeypatch.setattr(loop, "SAVED", 5)
     settings = Settings(model=SMALL, rank=4, alpha=8, steps=10, reports=4, questions=6, warmup=2)
     whole = new_model(checkpoint)
-    assert len(list(loop.train(whole, encoder, cases, settings, tmp_path / "whole"))) == 2
+    assert len(list(loop.train(whole, encoder, cases, settings, tmp_path / "whole"))) == 3
     folder = tmp_path / "stopped"
-    assert len(list(loop.train(new_model(checkpoint), encoder, cases, settings, folder, until=5))) == 1
+    assert len(list(loop.train(new_model(checkpoint), encoder, cases, settings, folder, until=5))) == 2
     resumed = new_model(checkpoint)
-    assert len(list(loop.train(resumed, encoder, cases, settings, folder))) == 1
+    assert len(list(loop.train(resumed, encoder, cases, settings, folder))) == 2
     for (name, one), (_, other) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.equal(one, other), name
 

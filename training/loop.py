@@ -126,7 +126,9 @@ class Order:
             if case.gold.findings is None and case.gold.diagnosis and len(case.text) <= LONGEST_ALONE
         ]
         if not len(self.full) // TOGETHER + len(self.brief) // TOGETHER:
-            raise ValueError(f"not {TOGETHER} reports to read: lower --shortest, or name other --authors")
+            raise ValueError(
+                f"not {TOGETHER} labelled reports of at most {LONGEST} characters: shorten them, lower --shortest, or name other --authors"
+            )
         self.settings = settings
 
     def at(self, step: int) -> list[list[Case]]:
@@ -176,6 +178,11 @@ def train(  # noqa: PLR0913
         optimiser.load_state_dict(saved["optimiser"])
         first = saved["step"]
     order, started, recent = Order(cases, settings), time.monotonic(), []
+    learnt = len(order.full) + len(order.brief)
+    yield (
+        f"{learnt} of {len(cases)} reports are learnt from; no others, nor longer ones "
+        f"({LONGEST} characters, {LONGEST_ALONE} where only the diagnosis is labelled)"
+    )
     varied_steps = 0 if settings.start else VARIED
     last = min(settings.steps, until or settings.steps)
     for step in range(first, last):

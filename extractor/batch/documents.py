@@ -98,7 +98,7 @@ def _pdf(path: Path) -> str:
             )
         text = ""
         for page in reader.pages:
-            text += page.extract_text().replace("\f", "\n") + "\n"
+            text += page.extract_text() + "\n"
             if len(text) > MAX_CHARS:
                 break  # too long, which is said where it is read
     if not text.strip():

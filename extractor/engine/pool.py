@@ -51,7 +51,8 @@ class ServerPool:
 
     A server that cannot be reached, is silent for `timeout` seconds, answers 5xx or serves another model is down.
     Its own thread looks at it every few seconds until it is well; before that it is asked only where no other
-    server answers, and looked at first even then.
+    server answers, and looked at first even then. Proxies and passwords that the environment names are not used: a report
+    goes to the server it was meant for and to no other.
 
     Raises:
         EngineError: no server answers (`engine_unreachable`, `engine_refused`), or those that do serve another
@@ -61,7 +62,10 @@ class ServerPool:
     def __init__(self, urls: Sequence[str], *, model: str, names: Sequence[str], timeout: float) -> None:
         self._model, self._names = model, names
         self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=PATIENCE), limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE)
+            timeout=httpx.Timeout(timeout, connect=PATIENCE),
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
+            verify=httpx.create_ssl_context(),  # certificates that the environment names are
+            trust_env=False,
         )
         roots = dict.fromkeys(url.rstrip("/").removesuffix("/v1") for url in urls)
         self._servers = [Server(url) for url in roots]
