@@ -66,7 +66,7 @@ def test_without_ray_installed_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda _: None)
     answer = run(a_jsonl(tmp_path / "in.jsonl", [("1", 62)]), tmp_path / "out.csv", "--ray")
     assert answer.exit_code == 1
-    assert "pip install 'extractor[ray]'" in answer.stderr
+    assert "pip install '.[ray]'" in answer.stderr
     assert not (tmp_path / "out.csv.journal").exists()
 
 

@@ -316,7 +316,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch, tmp_path)
     (tmp_path / "report.txt").write_text("LVEF 62 %.")
     answer = CliRunner().invoke(main, ["extract", str(tmp_path / "report.txt"), "--format", "fhir"])
     assert answer.exit_code == 1
-    assert "extractor[fhir]" in answer.output
+    assert "pip install '.[fhir]'" in answer.output
 
 
 def test_json_and_another_format_contradict_each_other():

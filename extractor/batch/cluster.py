@@ -43,7 +43,7 @@ def check() -> None:
         raise InputError(
             "--ray needs the package ray.",
             code="batch_extra_missing",
-            fix="Install extractor with its extra ray: pip install 'extractor[ray]'.",
+            fix="In a copy of the repository: pip install '.[ray]'.",
         )
 
 

@@ -90,7 +90,7 @@ def needed(module: str, package: str) -> Any:
         raise InputError(
             f"This kind of file needs the package {package}.",
             code="batch_extra_missing",
-            fix="Install extractor with its extra batch: pip install 'extractor[batch]'.",
+            fix="In a copy of the repository: pip install '.[batch]'.",
         ) from None
 
 

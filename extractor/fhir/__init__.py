@@ -32,7 +32,7 @@ def check() -> None:
         raise FhirError(
             "FHIR needs the package fhir.resources.",
             code="fhir_missing",
-            fix="Install extractor with its extra fhir: pip install 'extractor[fhir]'.",
+            fix="In a copy of the repository: pip install '.[fhir]'.",
         ) from None
 
 
