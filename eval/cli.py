@@ -183,9 +183,9 @@ def _with_model(  # noqa: PLR0913  what is asked of it
     extractor = open_extractor(model, urls)
     try:
         for one in decode:
-            score(LanguageModel(extractor, ref, one, model))
+            score(LanguageModel(extractor, ref, one))
         if free and isinstance(extractor.engine, LocalEngine):
-            score(FreeRunning(extractor.engine, ref, model))
+            score(FreeRunning(extractor.engine, ref))
     finally:
         extractor.engine.close()
 

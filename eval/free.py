@@ -42,9 +42,7 @@ class FreeRunning:
     decode: str | None = "free"
     batch: ClassVar[int] = 8
 
-    def __init__(
-        self, engine: LocalEngine, schema: str, opened_as: str | None = None, *, max_tokens: int | None = None
-    ) -> None:
+    def __init__(self, engine: LocalEngine, schema: str, *, max_tokens: int | None = None) -> None:
         self._engine = engine
         self._form = form(schema)
         # A byte of JSON is a token at most.
@@ -53,7 +51,7 @@ class FreeRunning:
         )
         self._system = system_text(self._form, book(schema), "grammar") + PROMPT
         self.name = f"{engine.info.model} free"
-        self.maker: dict[str, Any] = language_model(engine.info, schema, "free", opened_as) | {
+        self.maker: dict[str, Any] = language_model(engine.info, schema, "free") | {
             "asked": PROMPT,
             "tokens": self._max_tokens,
         }

@@ -8,10 +8,8 @@ import extractor
 import prompts
 import schemas
 from eval.answers import fingerprint
-from extractor.calibration import FILE as CALIBRATION
 from extractor.engine.base import EngineInfo
 from extractor.pipeline import find_schema
-from extractor.wording import FILE as WORDING
 
 # The layers above extractor.pipeline, by the import contracts: they cannot change what a report is read as.
 _ABOVE = frozenset(
@@ -45,17 +43,6 @@ def prompts_sha256(ref: str) -> str:
     return fingerprint([_files_sha256(folder, folder.glob("*.toml")) for folder in folders if folder])
 
 
-def weights_sha256(info: EngineInfo, model: str | None) -> str | None:
-    """What the store knows, else the hash of the model's folder, but for what is fitted to the model and lies beside it; None
-    where a server runs weights unseen.
-    """
-    if info.weights_sha256 or model is None or not Path(model).is_dir():
-        return info.weights_sha256
-    folder = Path(model)
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name not in {CALIBRATION, WORDING})
-    return _files_sha256(folder, files)
-
-
 def reader(ref: str) -> dict[str, str | None]:
     """What every answer under a schema depends on."""
     return {
@@ -66,13 +53,11 @@ def reader(ref: str) -> dict[str, str | None]:
     }
 
 
-def language_model(
-    info: EngineInfo, ref: str, decode: str, model: str | None = None
-) -> dict[str, str | None]:
-    """What a language model's answers depend on. `model` is the folder it was opened from, if it was."""
+def language_model(info: EngineInfo, ref: str, decode: str) -> dict[str, str | None]:
+    """What a language model's answers depend on."""
     return reader(ref) | {
         "model": info.model,
-        "weights": weights_sha256(info, model),
+        "weights": info.weights_sha256,
         "precision": info.precision,
         "adapter": info.adapter,
         "engine": info.engine,

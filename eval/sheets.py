@@ -42,7 +42,7 @@ def _csv(path: Path) -> list[Row]:
     heading = text.partition("\n")[0]
     separator = max("\t;,", key=heading.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows = []
+    rows: list[Row] = []
     for row in reader:
         if None in row:  # what stands beyond the last heading
             raise _unreadable(
@@ -65,6 +65,7 @@ def _xlsx(path: Path) -> list[Row]:
     from zipfile import BadZipFile
 
     from openpyxl import load_workbook
+    from openpyxl.utils.escape import unescape
 
     try:
         book = load_workbook(path, read_only=True, data_only=True)
@@ -72,7 +73,10 @@ def _xlsx(path: Path) -> list[Row]:
         raise ValueError from None
     sheet = book.worksheets[0]
     sheet.reset_dimensions()  # some programs write a wrong size, which would hide cells
-    lines = list(sheet.iter_rows(values_only=True))
+    lines = [
+        [unescape(cell) if isinstance(cell, str) else cell for cell in cells]
+        for cells in sheet.iter_rows(values_only=True)
+    ]
     book.close()
     heading = [str(cell) if cell is not None else "" for cell in (lines[0] if lines else ())]
     rows = ({name: cell for name, cell in zip(heading, line, strict=False) if name} for line in lines[1:])

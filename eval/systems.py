@@ -52,9 +52,7 @@ class LanguageModel:
     kind: ClassVar[Kinds] = "model"
     batch: ClassVar[int] = 8
 
-    def __init__(
-        self, extractor: Extractor, schema: str, decode: Decode, opened_as: str | None = None
-    ) -> None:
+    def __init__(self, extractor: Extractor, schema: str, decode: Decode) -> None:
         self._extractor = extractor
         self._schema = schema
         self.decode: Decode = decode
@@ -63,7 +61,7 @@ class LanguageModel:
             "wording": extractor.heard(schema, decode),
             "calibration": extractor.calibration(schema, decode),
         }
-        self.maker = language_model(extractor.info, schema, decode, opened_as) | {
+        self.maker = language_model(extractor.info, schema, decode) | {
             name: str(one) if one else None for name, one in beside.items()
         }
 

@@ -19,11 +19,11 @@ from extractor.errors import StoreError
 from extractor.form import Leaf, Members
 from extractor.plan import Answer
 from extractor.store import default_id, entry
-from extractor.wording import FILE as WORDING
+from extractor.store.manifest import CALIBRATION, WORDING
 from extractor.wording import Wording
 from schemas.fields import NOT_STATED
 
-FILE: Final = "calibration.json"
+FILE: Final = CALIBRATION
 OF_MODELS: Final = Path(__file__).parent / "store" / "calibrations"
 """Where the calibrations of models without an adapter lie, each in a folder of the model's id."""
 

@@ -65,7 +65,7 @@ def extract(  # noqa: PLR0913  one parameter an option
     extractor extract report.txt --format fhir
     cat report.txt | extractor extract -
     """
-    from extractor.files import outcomes, read, show
+    from extractor.files import outcomes, printable, read, show
     from extractor.pipeline import Job
 
     if as_json and form not in {None, "json"}:
@@ -75,7 +75,7 @@ def extract(  # noqa: PLR0913  one parameter an option
         from extractor import fhir
 
         fhir.check()  # before the model is loaded
-    inputs = [(name, read(name)) for name in files]
+    inputs = [(printable(name), read(name)) for name in files]
     jobs = [
         Job(text, schema.ref, decode, distribution, name)
         for name, text in inputs

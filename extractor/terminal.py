@@ -1,10 +1,11 @@
 """The process boundary of the command line: who may write to the terminal, and how errors end."""
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any, TextIO
 
 import click
@@ -30,6 +31,8 @@ class Boundary(click.Group):
         except ExtractorError as error:
             raise Failed(str(error)) from None
         except Exception as error:  # noqa: BLE001  the process boundary; its message may quote a report
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Failed("The disk is full, so that the output is not whole.") from None
             if os.environ.get("EXTRACTOR_DEBUG"):
                 click.echo("".join(traceback.format_tb(error.__traceback__)), nl=False, err=True)
             hint = "Set EXTRACTOR_DEBUG=1 to see where it came from."
@@ -52,9 +55,10 @@ def own_terminal(*, verbose: bool = False) -> Iterator[tuple[TextIO, TextIO]]:
     try:
         yield results, messages
     finally:
-        _restore(sys.stdout, results, 1)
-        _restore(sys.stderr, messages, 2)
-        os.close(nowhere)
+        with ExitStack() as restoring:  # each, also where what was to be printed finds no room any more
+            restoring.callback(os.close, nowhere)
+            restoring.callback(_restore, sys.stdout, results, 1)
+            restoring.callback(_restore, sys.stderr, messages, 2)
 
 
 def _copy(stream: TextIO, descriptor: int) -> TextIO:

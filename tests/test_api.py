@@ -172,7 +172,7 @@ JSON = "application/json"
         (b"{", 400, None),
         (b"", 400, None),
         (b'{"text": "\xff"}', 400, None),
-        (b'{"text": "\\ud800"}', 400, None),
+        (b'{"text": "\\ud800"}', 400, "text"),
         (b"[]", 400, None),
         (b"{}", 400, "text"),
         (b'{"text": null}', 400, "text"),
@@ -440,12 +440,24 @@ def test_a_full_queue_answers_429_and_who_leaves_makes_room(tiny_extractor):
     assert [job.id for batch in watched.batches for job in batch] == ["first", "a", "b", "c"]
 
 
-def test_a_list_that_would_never_fit_the_queue_is_413(tiny_extractor):
+def test_a_list_that_would_never_fit_the_queue_is_413_whatever_it_holds(tiny_extractor):
     with serving(lambda: tiny_extractor, Settings(max_waiting=3)) as client:
-        answer = ask(client, reports=[{"text": REPORT}] * 4)
-        is_problem(answer, 413)
-        assert "3" in answer.json()["detail"]
-        assert answer.json()["fix"]
+        for item in ({"text": REPORT}, {}, 5):
+            answer = ask(client, reports=[item] * 4)
+            is_problem(answer, 413)
+            assert answer.json()["code"] == "list_too_long"
+            assert "3" in answer.json()["detail"]
+            assert answer.json()["fix"]
+
+
+def test_half_a_character_is_an_error_of_its_report_alone(api):
+    body = rb'{"schema": "cmr-diagnosis@1", "reports": [{"text": "LVEF 31 %"}, {"text": "cut \ud83d", "id": "b"}, {"text": "x", "id": "\ud83d"}]}'
+    answer = api.post("/extract", content=body, headers={"Content-Type": JSON})
+    good, cut, nameless = answer.json()["results"]
+    assert "data" in good
+    assert (cut["id"], cut["error"]["field"]) == ("b", "reports[1].text")
+    assert "surrogate" in cut["error"]["detail"]
+    assert (nameless["id"], nameless["error"]["field"]) == (None, "reports[2].id")
 
 
 def test_retry_after_is_how_long_the_queue_takes_at_the_measured_pace(tiny_extractor):

@@ -116,15 +116,16 @@ def test_a_folder_gives_a_report_a_file(tmp_path):
     a_pdf(tmp_path / "a.PDF", "LVEF 31 %, Ödem.")
     document = Document()
     document.add_paragraph("Linear mid-wall LGE.")
-    table = document.add_table(rows=2, cols=2)
+    table = document.add_table(rows=3, cols=2)
     table.cell(0, 0).merge(table.cell(0, 1)).text = "Volumes"
-    table.cell(1, 0).text, table.cell(1, 1).text = "LVEDV", "240 ml"
+    table.cell(1, 0).merge(table.cell(2, 0)).text = "LVEDV"
+    table.cell(1, 1).text, table.cell(2, 1).text = "240 ml", "120 ml/m²"
     document.add_paragraph("No thrombus.")
     document.save(str(tmp_path / "b.docx"))
     found = rows(tmp_path)
     assert [row.id for row in found] == ["a.PDF", "b.docx", "ward/Ödem.txt"]
     assert str(found[0].text).strip() == "LVEF 31 %, Ödem."
-    assert found[1].text == "Linear mid-wall LGE.\nVolumes\nLVEDV\t240 ml\nNo thrombus."
+    assert found[1].text == "Linear mid-wall LGE.\nVolumes\nLVEDV\t240 ml\n\t120 ml/m²\nNo thrombus."
     assert found[2].text == TEXTS[2]
 
 
@@ -159,6 +160,30 @@ def test_bad_lines_of_jsonl_are_errors_and_the_others_are_read(tmp_path):
     found = rows(path)
     assert codes(found) == [None, "report_not_text", "row_broken", "report_not_utf8", None, "row_broken"]
     assert [(row.id, row.text) for row in (found[0], found[4])] == [("7", "No LGE."), ("x", "")]
+
+
+def test_an_id_that_the_first_line_lacks_is_not_lost(tmp_path):
+    (tmp_path / "r.jsonl").write_text(
+        '{"text": "one"}\n{"id": "A", "text": "two"}\n{"text": "three", "id": "B"}'
+    )
+    assert [(row.id, row.text) for row in rows(tmp_path / "r.jsonl")] == [
+        ("1", "one"),
+        ("A", "two"),
+        ("B", "three"),
+    ]
+
+
+@pytest.mark.parametrize("headings", [("id", "text", "id"), ("text", "id", "text")])
+def test_two_columns_of_one_name_are_refused(tmp_path, headings):
+    a_csv(tmp_path / "r.csv", [headings, ("1", "2", "3")])
+    with pytest.raises(InputError) as raised:
+        rows(tmp_path / "r.csv")
+    assert raised.value.code == "batch_column"
+
+
+def test_a_line_break_of_a_sheet_is_read_as_one(tmp_path):
+    found = rows(a_table(tmp_path / "r.xlsx", [("a", "LVEF 31 %._x000D_\nNo LGE.")]))
+    assert found[0].text == "LVEF 31 %.\r\nNo LGE."
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
@@ -210,6 +235,21 @@ def a_journal(path: Path, positions: Sequence[int] = range(9)) -> None:
     with Journal(path) as journal:
         journal.agree(input=1, decode="choice")
         journal.append((n, RECORDS[n]) for n in positions)
+
+
+def test_a_disk_that_is_full_is_said_to_be(tmp_path):
+    """The limit of a file's size stands for the disk's: a write fails in the middle of a row, and closing fails again."""
+    limit = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300));"
+    )
+    code = (
+        "from pathlib import Path; from extractor.batch.journal import Journal; from extractor.errors import InputError\n"
+        f"try:\n with Journal(Path({str(tmp_path / 'j')!r})) as j: j.append([(0, {{'a': 'x' * 9000}})])\n"
+        "except InputError as error: print(error.code)"
+    )
+    answer = subprocess.run([sys.executable, "-c", limit + code], capture_output=True, text=True, check=False)
+    assert (answer.stdout.strip(), answer.returncode) == ("batch_unwritable", 0), answer.stderr
 
 
 @pytest.mark.parametrize(("tail", "step"), [(b"", 1), (b"\0" * 40, 5), (b'{"row": 5}\n', 5)])

@@ -24,7 +24,6 @@ from pydantic import BaseModel, Field
 import training.calibrate
 from eval.cases import SETS
 from eval.gold import AnnotatedSet, load
-from eval.makers import weights_sha256
 from eval.run import replay
 from eval.scoring import score
 from eval.systems import LanguageModel
@@ -458,15 +457,6 @@ def test_the_command_keeps_the_calibrations_of_other_schemas_and_drops_those_of_
     assert calibrate("cmr-report@1") == ["cmr-report@1", "cmr-diagnosis@1"]
     (tmp_path / "adapter_model.safetensors").write_bytes(b"others")
     assert calibrate("cmr-diagnosis@1") == ["cmr-diagnosis@1"]
-
-
-def test_a_models_own_calibration_is_not_among_its_weights(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    before = weights_sha256(Hashing.info, str(tmp_path))
-    (tmp_path / "calibration.json").write_text("{}")
-    assert weights_sha256(Hashing.info, str(tmp_path)) == before
-    (tmp_path / "model.safetensors").write_bytes(b"others")
-    assert weights_sha256(Hashing.info, str(tmp_path)) != before
 
 
 # --- the file ---

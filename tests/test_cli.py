@@ -1,5 +1,6 @@
 """The `extractor` command as a person at a terminal sees it."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -144,6 +145,25 @@ def test_files_that_cannot_be_read_are_named_without_loading_a_model(tmp_path, m
 
 
 # --- errors at the process boundary ---
+
+
+def test_a_file_whose_name_is_not_utf8_is_read_and_named(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/m\xfcller.txt")
+    Path(name).write_text("")
+    answer = CliRunner().invoke(main, ["extract", name, "--json"])
+    assert orjson.loads(answer.stdout)["id"].endswith("m\ufffdller.txt")
+    assert "m\ufffdller.txt: The report holds no text." in answer.stderr
+
+
+def test_a_full_disk_is_said_to_be(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "extractor", "extract", str(tmp_path / "empty.txt"), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert answer.returncode == 1
+    assert "The disk is full" in answer.stderr
 
 
 def test_an_error_on_purpose_is_one_line(report, monkeypatch):

@@ -131,6 +131,18 @@ def test_a_report_that_is_too_large_to_send_fails_alone(client, size):
     assert results[1].status == 413
 
 
+def test_a_list_that_is_too_large_for_a_proxy_is_halved(connect):
+    page, one = Answer(413, "<html>"), Answer(body={"results": [_EXAMPLE]})
+    with scripted(page, one, page, one) as server:
+        results = connect(server.url).extract_many(
+            [REPORT, "x", REPORT], ids=["a", "b", "c"], schema=DIAGNOSIS, batch=2
+        )
+        sent = [len(json.loads(body)["reports"]) for _, body in server.requests]
+    assert sent == [2, 1, 1, 1]
+    assert [type(result) for result in results] == [Extraction, ReportProblem, Extraction]
+    assert (results[1].id, results[1].status, results[1].field) == ("b", 413, "reports[1].text")
+
+
 @pytest.mark.engine
 def test_no_reports_no_results(client):
     assert client.extract_many([]) == []

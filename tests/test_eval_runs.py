@@ -309,14 +309,6 @@ def test_a_page_or_a_route_does_not_make_answers_stale(tmp_path, monkeypatch):
     assert language_model(INFO, REF, "choice") == before
 
 
-def test_a_folder_of_another_model_is_another_run(tmp_path):
-    served = replace(INFO, weights_sha256=None)
-    (tmp_path / "model.safetensors").write_bytes(b"one")
-    one = language_model(served, REF, "choice", str(tmp_path))
-    (tmp_path / "model.safetensors").write_bytes(b"two")
-    assert one["weights"] != language_model(served, REF, "choice", str(tmp_path))["weights"]
-
-
 class Down:
     """An engine whose server has gone."""
 

@@ -221,6 +221,15 @@ def test_a_server_that_refuses_a_question_is_not_down(servers, caplog):
     assert not caplog.records
 
 
+def test_a_password_in_an_address_is_refused_and_not_repeated(start):
+    server = start()
+    with pytest.raises(EngineError) as caught:
+        open_pool(server.url.replace("//", f"//user:{CANARY}@"))
+    assert caught.value.code == "engine_address"
+    assert CANARY not in str(caught.value)
+    assert not server.looks
+
+
 def test_a_proxy_of_the_environment_sees_no_report(start, monkeypatch):
     proxy, server = start(), start()
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

@@ -20,7 +20,7 @@ import pytest
 import extractor.store
 from extractor.errors import NotFoundError, StoreError
 from extractor.store import default_id, list_models, locate, manifest, pull, silent, verify
-from extractor.store.cache import Shelf, cache_folder, require_space
+from extractor.store.cache import Shelf, cache_folder, folder_sha256, require_space
 from extractor.store.checkpoint import Recipe, build
 from extractor.store.convert import convert
 from extractor.store.fetch import fetch
@@ -239,6 +239,20 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 # The hub
 
 
+def test_a_folder_is_known_by_its_weights_and_not_by_what_is_fitted_to_them(tmp_path: Path) -> None:
+    def known() -> str:
+        return folder_sha256(tmp_path, without={"calibration.json"})
+
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    one = known()
+    (tmp_path / "calibration.json").write_bytes(b"{}")
+    assert known() == one
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    two = known()
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    assert len({one, two, known()}) == 3
+
+
 def test_the_hub_delivers_the_pinned_revision(hub: Hub, shelf: Shelf) -> None:
     entry = model(HUB)
     assert get(entry, shelf).read_bytes() == DATA
@@ -261,9 +275,19 @@ def test_a_server_without_ranges_is_read_from_the_start(hub: Hub, shelf: Shelf) 
     assert get(entry, shelf).read_bytes() == DATA
 
 
-@pytest.mark.parametrize(("status", "data"), [(404, DATA), (206, DATA[:-1]), (206, b"<html>log in</html>")])
-def test_a_hub_with_another_file_is_no_source(hub: Hub, shelf: Shelf, status: int, data: bytes) -> None:
-    hub.status, hub.data = status, data
+@pytest.mark.parametrize(
+    ("status", "data", "ranges"),
+    [
+        (404, DATA, True),
+        (206, DATA[:-1], True),
+        (206, b"<html>log in</html>", True),
+        (200, b"<html>log in</html>", False),
+    ],
+)
+def test_a_hub_with_another_file_is_no_source(
+    hub: Hub, shelf: Shelf, status: int, data: bytes, *, ranges: bool
+) -> None:
+    hub.status, hub.data, hub.ranges = status, data, ranges
     entry = model(HUB)
     with pytest.raises(StoreError, match="model hub") as caught:
         get(entry, shelf)

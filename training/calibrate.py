@@ -18,7 +18,6 @@ from eval.answers import Given
 from eval.calibration import ERROR, calibration
 from eval.cases import HARD
 from eval.gold import AnnotatedSet, book, form, load
-from eval.makers import weights_sha256
 from eval.progress import shown
 from eval.scoring import Scored, option_of
 from extractor.calibration import FILE, UNHEARD, Calibration, Calibrations, Fit, Kind, kind
@@ -200,7 +199,7 @@ def calibrate(  # noqa: PLR0913  one parameter an option
             prompt=book(schema.ref).ref,
             decode=decode,
             model=engine.info.model,
-            weights_sha256=weights_sha256(engine.info, model),
+            weights_sha256=engine.info.weights_sha256,
             adapter_sha256=_adapter_sha256(out),
             wording=str(wording) if wording else None,
             made=datetime.now(UTC).date(),

@@ -48,7 +48,8 @@ def _keep_error(value: object, read: Handler) -> object:
         return read(value)
     except ValidationError as error:
         id_ = value.get("id") if isinstance(value, dict) else None
-        return BadReport(error, id_ if isinstance(id_, str) and len(id_) <= MAX_ID else None)
+        known = isinstance(id_, str) and len(id_) <= MAX_ID and id_.encode("utf-8", "replace").decode() == id_
+        return BadReport(error, id_ if known else None)
 
 
 class ExtractRequest(_Body):

@@ -74,6 +74,7 @@ _SAID = {
     "missing": "It is missing.",
     "string_type": "It must be a string.",
     "string_too_long": "It is too long.",
+    "string_unicode": "It holds half of a surrogate pair, so it is not valid Unicode.",
     "bool_type": "It must be true or false.",
     "list_type": "It must be a list.",
     "model_type": "It must be an object.",

@@ -1,5 +1,7 @@
 """From the bytes of a request to jobs, with everything that can be wrong said in the caller's own terms."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -43,12 +45,24 @@ def check_media_type(header: str) -> None:
         )
 
 
-def understand(body: bytes) -> ExtractRequest:
-    """Return the request that `body` holds; raise a `RequestError` where it holds none."""
-    return _validate(_decode(body))
+def understand(body: bytes, *, max_reports: int) -> ExtractRequest:
+    """Return the request that `body` holds; raise a `RequestError` where it holds none, or too many reports.
+
+    They are counted first: what is wrong with each of a million would take minutes to say.
+    """
+    found = _decode(body)
+    reports = found.get("reports") if isinstance(found, dict) else None
+    if isinstance(reports, list) and len(reports) > max_reports:
+        raise TooLargeError(
+            f"The list holds {len(reports)} reports; the most at a time is {max_reports}.",
+            code="list_too_long",
+            field="reports",
+            fix="Send it in several requests.",
+        )
+    return _validate(found)
 
 
-def read(request: ExtractRequest, schema: str, *, max_reports: int, served: str) -> Asked:
+def read(request: ExtractRequest, schema: str, *, served: str) -> Asked:
     """Return what `request` asks, under the version `schema`, of the model named `served`.
 
     Raises an `InputError` about the whole request.
@@ -60,7 +74,7 @@ def read(request: ExtractRequest, schema: str, *, max_reports: int, served: str)
             field="model",
             fix="Use an id from GET /models, or leave it out.",
         )
-    reports = _reports(request, max_reports)
+    reports = _reports(request)
     items = [
         from_validation(report.error, f"reports[{index}]")
         if isinstance(report, BadReport)
@@ -76,11 +90,14 @@ def _decode(body: bytes) -> object:
     except orjson.JSONDecodeError as error:
         line, column = error.lineno, error.colno
     try:
-        body.decode()
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise RequestError(
             f"The body is not UTF-8 at byte {error.start}.", code="not_utf8", fix="Encode it as UTF-8."
         ) from None
+    if "\\ud" in text.lower():  # half of a surrogate pair, which orjson refuses: an error of its report alone
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
     raise RequestError(
         f"The body is not JSON at line {line}, column {column}.", code="not_json", fix="Send one JSON object."
     )
@@ -94,7 +111,7 @@ def _validate(body: object) -> ExtractRequest:
     raise problem
 
 
-def _reports(request: ExtractRequest, max_reports: int) -> list[ReportIn | BadReport]:
+def _reports(request: ExtractRequest) -> list[ReportIn | BadReport]:
     if (request.text is None) == (request.reports is None):
         raise RequestError(
             "Exactly one of text and reports is needed.",
@@ -108,16 +125,8 @@ def _reports(request: ExtractRequest, max_reports: int) -> list[ReportIn | BadRe
         raise RequestError(
             "A list has no id of its own.", code="request_invalid", field="id", fix="Give each report its id."
         )
-    items = request.items
-    if not items:
+    if not request.items:
         raise RequestError(
             "The list is empty.", code="list_empty", field="reports", fix="Send at least one report."
         )
-    if len(items) > max_reports:
-        raise TooLargeError(
-            f"The list holds {len(items)} reports; the most at a time is {max_reports}.",
-            code="list_too_long",
-            field="reports",
-            fix="Send it in several requests.",
-        )
-    return items
+    return request.items

@@ -65,11 +65,10 @@ async def extract(request: Request[Any, Any, State], state: State) -> Response[b
         await request.body()
     )  # whole, before any refusal: a connection closed on unread bytes loses the answer
     served = batcher.check_ready()
-    wanted = understand(body)
+    wanted = understand(body, max_reports=min(settings.max_reports, settings.max_waiting))
     schema = find_schema(wanted.schema_)
     concerns(request, schema)
-    most = min(settings.max_reports, settings.max_waiting)
-    asked = read(wanted, schema.ref, max_reports=most, served=served.model)
+    asked = read(wanted, schema.ref, served=served.model)
     outcomes = await _answer(request, batcher, asked)
     if not asked.many:
         if isinstance(outcomes[0], ExtractorError):

@@ -120,9 +120,11 @@ def _lines(container: Any) -> Iterator[str]:
     """Paragraphs and tables in their order; a merged cell counts once."""
     for block in container.iter_inner_content():
         if hasattr(block, "rows"):
+            seen: dict[Any, None] = {}
             for row in block.rows:
-                cells = {id(cell._tc): cell for cell in row.cells}  # noqa: SLF001  merged cells share it
-                yield "\t".join("\n".join(_lines(cell)) for cell in cells.values())
+                cells = {cell._tc: cell for cell in row.cells}  # noqa: SLF001  merged cells share it
+                yield "\t".join("" if tc in seen else "\n".join(_lines(cell)) for tc, cell in cells.items())
+                seen |= dict.fromkeys(cells)
         else:
             yield block.text
 

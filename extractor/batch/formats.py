@@ -97,7 +97,10 @@ class _Jsonl:
         self.path = path
 
     def columns(self) -> list[str]:
-        return next((list(record) for record in self.records(()) if isinstance(record, dict)), [])
+        """All names that any line has: what is null is often left out."""
+        return list(
+            dict.fromkeys(name for record in self.records(()) if isinstance(record, dict) for name in record)
+        )
 
     def count(self) -> int:
         with self.path.open("rb") as file:
@@ -180,13 +183,15 @@ class _Xlsx:
                 yield dict(zip(columns, cells, strict=False))
 
     def _lines(self) -> Iterator[tuple[Any, ...]]:
+        unescape = needed("openpyxl.utils.escape", "openpyxl").unescape  # "_x000D_" is a carriage return
         with warnings.catch_warnings(action="ignore"):
             book = self._openpyxl.load_workbook(self.path, read_only=True, data_only=True)
         try:
             sheet = book.worksheets[0]
             self._seen = sheet.max_row
             sheet.reset_dimensions()  # some programs write a wrong size, which would hide cells
-            yield from sheet.iter_rows(values_only=True)
+            for cells in sheet.iter_rows(values_only=True):
+                yield tuple(unescape(cell) if isinstance(cell, str) else cell for cell in cells)
         finally:
             book.close()
 

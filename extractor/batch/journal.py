@@ -12,6 +12,7 @@ import fcntl
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -45,7 +46,7 @@ class Journal:
                 self._file.truncate(0)
             self._load()
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def __enter__(self) -> Self:
@@ -54,7 +55,11 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what was to be kept is: `append` has seen to it, or said why not
+            self._file.close()
 
     def agree(self, **facts: Any) -> None:
         """Write down what this run is of, where no row is done yet.

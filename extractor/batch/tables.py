@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 from extractor.batch.formats import Kind, Record
 from extractor.batch.rows import Row, text_of, unreadable
 from extractor.errors import InputError, ReportError
+from extractor.files import printable
 
 TEXT = ("text", "report", "report_text", "befund", "befundtext", "informe")
 """Names of columns that hold the reports where nobody says which does; `text` goes before the others."""
@@ -24,15 +25,15 @@ class Table:
         self.kind = kind
         with _readable(kind.path):
             columns = kind.columns()
-        self.id = _column(columns, id_, "--id") if id_ else next(iter(_called(columns, "id")), None)
-        self.text = _column(columns, text, "--text") if text else _text_column(columns, self.id)
+        found = id_ or next(iter(_called(columns, "id")), None)
+        self.id = _column(columns, found, "--id") if found else None
+        self.text = _column(columns, text or _text_column(columns, self.id), "--text")
 
     def fingerprint(self) -> dict[str, Any]:
         with _readable(self.kind.path):
             seen = self.kind.path.stat()
-        name = self.kind.path.name
         return {
-            "file": name,
+            "file": printable(self.kind.path.name),
             "size": seen.st_size,
             "mtime": seen.st_mtime_ns,
             "text": self.text,

@@ -92,6 +92,6 @@ def _moved(field: str | None, start: int) -> str | None:
     return field and re.sub(r"^reports\[(\d+)\]", lambda found: f"reports[{int(found[1]) + start}]", field)
 
 
-def too_large(error: ProblemError, index: int, id_: str | None) -> ReportProblem:
+def too_large(error: ClientError, index: int, id_: str | None) -> ReportProblem:
     problem = Problem.model_validate(error.problem())
     return ReportProblem(problem, id=id_, field=f"reports[{index}].text")

@@ -17,7 +17,7 @@ import orjson
 from extractor.api.models import SchemaInfo, SchemaList
 from extractor.client.answers import judge, not_ours, read_as, read_json, read_part, too_large
 from extractor.client.deprecation import warn_if_deprecated
-from extractor.client.errors import ClientError, ProblemError, ReportProblem
+from extractor.client.errors import ClientError, ReportProblem
 from extractor.client.retry import Heard, wait_before_retry
 from extractor.errors import RequestError
 from extractor.result import Decode, Extraction
@@ -77,15 +77,15 @@ class Talker:
             part = items[start : start + size]
             try:
                 answer = yield from self._ask(self._post({"reports": part, **options}))
-            except ProblemError as error:
-                problem = error
+            except ClientError as error:  # a proxy before the server may find a body too large as well
+                found = error
             else:
                 results += read_part(answer, start, len(part))
                 continue
-            if problem.status != 413:
-                raise problem
+            if found.status != 413:
+                raise found
             if len(part) == 1:
-                results.append(too_large(problem, start, part[0].get("id")))
+                results.append(too_large(found, start, part[0].get("id")))
             size = len(part) // 2 or max(1, batch)
         return results
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from extractor.engine.base import Chat, Engine
 from extractor.store import Template, default_id, entry, locate
+from extractor.store.cache import folder_sha256
+from extractor.store.manifest import CALIBRATION, WORDING
 
 
 def open_engine(model: str | None = None, urls: Sequence[str] = ()) -> Engine:
@@ -29,11 +31,11 @@ def open_engine(model: str | None = None, urls: Sequence[str] = ()) -> Engine:
     from extractor.engine.local import LocalEngine
 
     if model is not None and Path(model).is_dir():
-        folder = Path(model)
+        folder = Path(model).resolve()
         return LocalEngine(
             folder,
             model=folder.name,
-            weights_sha256=None,
+            weights_sha256=folder_sha256(folder, without={CALIBRATION, WORDING}),
             precision="auto",
             chat=_chat(entry(default_id()).template),
         )

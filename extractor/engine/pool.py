@@ -60,6 +60,14 @@ class ServerPool:
     """
 
     def __init__(self, urls: Sequence[str], *, model: str, names: Sequence[str], timeout: float) -> None:
+        for url in urls:
+            if "@" in url:
+                raise EngineError(
+                    "The address of a vLLM server holds a name or password.",
+                    code="engine_address",
+                    field="--url",
+                    fix="Use one like http://gpu-box:8000; keep the server in a protected network.",
+                )
         self._model, self._names = model, names
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=PATIENCE),

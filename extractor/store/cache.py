@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +126,14 @@ def sha256(path: Path, advance: Advance = ignore) -> str:
         while block := file.read(2**22):
             digest.update(block)
             advance(len(block))
+    return digest.hexdigest()
+
+
+def folder_sha256(folder: Path, without: Collection[str] = ()) -> str:
+    """Return one hash of all files of a folder, their names included, but of those called as `without` says."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in without):
+        digest.update(f"{file.relative_to(folder)}\0{sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -171,7 +171,9 @@ def main(source: str, target: str, adapter: str | None = None) -> int:
             adapter=Path(adapter) if adapter else None,
         )
     except ImportError as error:
-        print(f"the package {error.name} is missing; in a copy of the repository: make setup", file=sys.stderr)
+        print(
+            f"the package {error.name} is missing; in a copy of the repository: make setup", file=sys.stderr
+        )
     except ConvertError as error:
         print(error, file=sys.stderr)
     else:

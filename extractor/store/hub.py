@@ -35,15 +35,17 @@ def fetch_file(source: HubSource, gguf: File, shelf: Shelf, progress: Progress) 
     with progress("downloading from the model hub", gguf.size) as advance:
         advance(partial.stat().st_size)
         while (have := partial.stat().st_size) < gguf.size:
+            reason = "it ends before the file does"
             try:
                 _stream(url(source), partial, gguf.size, advance)
             except httpx.TransportError as error:
-                failures = 0 if partial.stat().st_size > have else failures + 1
-                if failures == TRIES:
-                    raise _unavailable(_reason(error)) from None
-                time.sleep(0.5 * failures)
+                reason = _reason(error)
             except httpx.HTTPError as error:
                 raise _unavailable(_reason(error)) from None
+            failures = 0 if partial.stat().st_size > have else failures + 1
+            if failures == TRIES:
+                raise _unavailable(reason)
+            time.sleep(0.5 * failures)
     return partial
 
 

@@ -18,6 +18,10 @@ PRECISION: Final = "int8"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 """An adapter's tensors, as PEFT names the file."""
 
+CALIBRATION: Final = "calibration.json"
+WORDING: Final = "wording.npz"
+"""What may lie beside weights, fitted to them."""
+
 FOLDER: Final = Path(__file__).parent
 """Where this release keeps models.toml and adapters/."""
 

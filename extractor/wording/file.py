@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from extractor.errors import StoreError
 from extractor.store import default_id, entry
+from extractor.store.manifest import WORDING
 from extractor.wording.linear import Linear
 from extractor.wording.reader import Asked, Wording
 
-FILE: Final = "wording.npz"
+FILE: Final = WORDING
 
 
 def save(folder: Path, wording: Wording) -> None:
