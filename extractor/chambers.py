@@ -30,11 +30,26 @@ _RIGHT_HEART: Final = words(words_of.RIGHT_HEART_WORDS)
 _OTHER_PART: Final = words(words_of.OTHER_PARTS)
 _LEFT_HEART: Final = words(f"{words_of.LEFT_WORDS}|{words_of.LEFT_HEART_WORDS}|{words_of.VENTRICULAR_TERMS}")
 _HEADING: Final = re.compile(
-    rf"[\w \t()/*_-]{{0,24}}:(?!\s?[<>≤≥~]?\s?[0-9])|[ \t]?(?:{words_of.HEADING_WORDS})?[\s*_#.-]*$"
+    rf"[\w \t()/*_-]{{0,24}}:(?!\s?[<>≤≥~]?\s?[0-9])|(?: ?\([a-z]{{2,3}}\))?[ \t]?(?:[-\u2013] )?(?:(?:{words_of.HEADING_WORDS})(?: (?:and|und|y|&) (?:{words_of.HEADING_WORDS}))?)?[\s*_#.-]*$"
 )
 _LEFT: Final = words(words_of.LEFT_WORDS)
 _UNREMARKABLE: Final = words(words_of.UNREMARKABLE)
 _NO_SIZE: Final = re.compile(words_of.NO_SIZE)
+_SIDE_WORDS: Final[dict[Side, str]] = {"left": words_of.LEFT_WORDS, "right": words_of.RIGHT_WORDS}
+_NORMAL: Final = {
+    side: re.compile(
+        rf"\W*(?:(?:the|der|die|el) )?(?<![^\W_])(?:{own})(?: ventric[a-z]*)?\W+"
+        rf"(?:(?:is|ist|es|looks|appears|erscheint|otherwise|entirely|ganz|sonst) ){{0,2}}(?:{words_of.NORMAL_WORDS})\W*"
+    )
+    for side, own in _SIDE_WORDS.items()
+}
+_ALONE: Final[dict[Side, str]] = {"left": words_of.LEFT_ALONE, "right": words_of.RIGHT_ALONE}
+_GOES_ON: Final[dict[Side, re.Pattern[str]]] = {
+    side: re.compile(
+        rf"\W*(?:(?:and|und|y|the|der|el) ){{0,2}}(?<![^\W_])(?:{own})\W{{1,3}}(?:(?:of|von|del?) )?[<>~]?\W?[0-9]"
+    )
+    for side, own in _ALONE.items()
+}
 _PARTS: Final = re.compile(words_of.PARTS_OF_SENTENCE)
 _REACH: Final = (
     4  # sentences that a sentence about one ventricle speaks for; a heading speaks until the next one
@@ -90,6 +105,16 @@ def parts(lower: str) -> list[str]:
 def unremarkable_right(part: str) -> bool:
     """Whether a part of a sentence calls the right ventricle normal as a whole: "RV: normal"."""
     return right_heart(part) and _UNREMARKABLE.search(part) is not None
+
+
+def normal_as_a_whole(part: str, side: Side) -> bool:
+    """Whether a part of a sentence says no more than that a ventricle is normal, which speaks of its size and function."""
+    return _NORMAL[side].fullmatch(part) is not None if side in _NORMAL else False
+
+
+def goes_on(part: str, side: Side) -> bool:
+    """Whether a part of a sentence is no more than a ventricle's number for what was named before: "EF: LV 45 %, RV 30 %"."""
+    return _GOES_ON[side].match(part) is not None if side in _GOES_ON else False
 
 
 def elsewhere(lower: str) -> bool:

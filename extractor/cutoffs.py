@@ -6,12 +6,15 @@ the number and still misses what it means, so code draws that conclusion, once a
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
 from extractor.plan import Answer, best
 from schemas.fields import Schema
+
+_LESS: Final = frozenset("<≤")
+_MORE: Final = frozenset(">≥")
 
 
 class Cutoff(Schema):
@@ -29,12 +32,19 @@ class Cutoff(Schema):
         return self
 
     def holds(self, value: Any) -> bool:
-        """Whether a measurement's value is stated and lies there."""
+        """Whether a measurement's value is stated and lies there, all of it where it is a bound such as "< 13 mm"."""
         if not isinstance(value, dict):
             return False
-        low = -math.inf if self.at_least is None else self.at_least
-        high = math.inf if self.below is None else self.below
-        return bool(low <= value["value"] < high)
+        number, sign = value["value"], value["text"][:1]
+        least = -math.inf if sign in _LESS else number
+        most = math.inf if sign in _MORE else number
+        if self.at_least is not None and least < self.at_least:
+            return False
+        return (
+            self.below is None
+            or most < self.below
+            or (most == self.below and sign == "<" and value["text"][1:2] != "=")
+        )
 
 
 def weigh(

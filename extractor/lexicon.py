@@ -48,7 +48,7 @@ LABEL_WORDS: Final = (
 AGE_WORDS: Final = "aged?|alter|edad|years|jahre|anos"
 # Numbers behind these describe how the images were made.
 ACQUISITION_WORDS: Final = (
-    "te|tr|ti|td|fov|flip angle|flipwinkel|inversion time|inversionszeit|tiempo de inversion|echo time|echozeit|"
+    r"te|tr|ti|(?<!volumen )(?<!vol )(?<!vol\. )td|fov|flip angle|flipwinkel|inversion time|inversionszeit|tiempo de inversion|echo time|echozeit|"
     "tiempo de eco|repetition time|slice thickness|section thickness|schichtdicke|grosor de corte|espesor de corte|"
     "schichtabstand|slice gap|gap|voxel|voxel size|resolution|auflosung|matrix|matriz|b-?value|venc"
 )
@@ -60,14 +60,21 @@ AGENT_WORDS: Final = (
 
 # Numbers in a clause with one of these are not of magnetic resonance, unless one of the second list follows.
 OTHER_MODALITY: Final = (
-    "(?<!gradient[ -])(?<!spin[ -])(?<!field[ -])echo(?![ -](?:time|train|planar))|echo[ck]ardiogra[a-z]*|tte|tee|toe|"
-    "herzecho|ukg|sonogra[a-z]*|ultrasound|(?<!de )(?<!spin )eco(?! (?:de )?(?:gradiente?|planar))|ecocardio[a-z]*|"
+    "(?<!gradient[ -])(?<!spin[ -])(?<!field[ -])(?<!multi[ -])(?<!dual[ -])(?<!recalled )echo(?![ -](?:time|train|planar|gre|sequences?|sequenz|t[12])(?![^\\W_]))|echo[ck]ardiogra[a-z]*|tte|tee|toe|"
+    "herzecho|ukg|sonogra[a-z]*|ultrasound|(?<!de )(?<!spin )(?<!multi[ -])eco(?! (?:de )?(?:gradiente?|planar))|ecocardio[a-z]*|"
     "ventri[ck]ulogra[a-z]*|cath(?:eter[a-z]*)?|herzkatheter[a-z]*|cateterismo|s[cz]+intigra[a-z]*|gammagra[a-z]*|spect"
 )
 THIS_MODALITY: Final = (
     "cmr|mri?|mrt|rmc?|irm|magnetic|magnetresonanz|kernspin[a-z]*|resonancia|now|today|current(?:ly)?|aktuell|jetzt|heute|"
     "ahora|hoy"
 )
+
+# Another modality that is only compared with ("in contrast to echo the LVEF is 55 %"), or gave no images ("poor echo windows").
+COMPARED_WITH: Final = (
+    "in contrast to|contrary to|unlike|im gegensatz zu[rm]?|anders als(?: in der| im)?|a diferencia del?"
+)
+NO_VIEW: Final = "windows?|fenster"
+COMPARES: Final = "is|was|measures?|betragt|liegt|ist|misst|es|era|mide"
 
 # Words that announce a normal range. The strong ones need nothing else; the weak ones need a bracket or a range.
 NORMAL_STRONG: Final = (
@@ -121,7 +128,7 @@ CHANGE_WORDS: Final = (
     "descend|recuper|evoluci"
 )
 PRIOR_HEADINGS: Final = (
-    "comparison|prior (?:stud(?:y|ies)|exams?|mri|cmr)[^:]{0,40}|previous[^:]{0,40}|"
+    f"comparison|prior (?:stud(?:y|ies)|exams?|mri|cmr)[^:]{{0,40}}|previous(?! (?:{EVENT_WORDS})(?![^\\W_]))[^:]{{0,40}}|"
     "vergleich(?:suntersuchung(?:en)?)?[^:]{0,40}|voruntersuchung(?:en)?[^:]{0,40}|vorbefunde?[^:]{0,40}|"
     "voraufnahmen?[^:]{0,40}|comparativo|comparacion[^:]{0,40}|(?:estudios?|rm|rmc|resonancia) (?:previ[oa]s?|anterior(?:es)?)[^:]{0,40}"
 )
@@ -133,13 +140,13 @@ NOT_LOOKED: Final = (
     r"konnten?|werden|lasst|lassen|sich|fue|fueron|es|son|ha|sido|est|a|ete)[: ]{1,2}){0,3}(?:not|non|nicht|no|niet|pas|nao) "
     r"(?:be )?(?:assess|evalua|acquir|perform|done|obtain|given|administ|availab|record|examin|inject|possib|beurteil|erfass|"
     r"durchgef|verabr|gegeben|untersuch|auswertb|valora|realiz|realis|dispon|adquir|somministr|esegui|valuta|avalia|"
-    r"onderzo|beoord|toegedien|uitgevoer)"
+    r"onderzo|beoord|toegedien|uitgevoer)(?![a-z]* (?:of|de la|del|der|anti[a-z]+)(?![^\W_]))"
 )
 # No contrast agent was given, whose name is a term of late enhancement.
 NO_AGENT: Final = (
     "(?<!up )(?<!takes )(?<!took )(?<!shows )(?<!nimmt )(?<!nehmen )(?:no|without|non|w/o|wo|ohne|keine?[mnr]?|sin|sans|senza|sem|zonder|geen|no se (?:us|utiliz|administr|aplic)o)[ -]"
     r"(?:i\.?v\.? )?(?:gadolinio|gadolinium|gado?|contrast[eo]?|kontrastmittel|kontrast|km|mezzo di contrasto|medio de contraste)"
-    r"(?![^\W_])(?![ -]{0,2}(?:enhanc|uptake|accumul|reten|capt|realce|aufnahme|anreich|speicher|late|spat|impregn))"
+    r"(?![^\W_])(?![ -]{0,2}(?:enhanc|uptake|accumul|depos|reten|capt|realce|aufnahme|anreich|speicher|late|spat|impregn))"
 )
 # Cells that head a column of a table.
 REFERENCE_HEADER: Final = f"{NORMAL_STRONG}|norm[a-z]*|range|rango|limits?|limites"
@@ -148,12 +155,12 @@ COLUMN_OF_NORMALS: Final = frozenset({"n", "nb", "vn", "ref", "norm"})
 # A clause that holds one of these doubts what it speaks of. "Likely" and "suggests" are of a conclusion as a rule; "no
 # doubt", "kein Verdacht", "nicht möglich" and "12 May 2024" are no doubt.
 DOUBT: Final = (
-    r"(?<!kein )(?<!keine )(?<!keinen )(?<!ohne )(?<!nicht )(?<!no )(?<!not )(?<!without )(?<!sin )(?<!no es )(?:"
+    r"(?<!kein )(?<!keine )(?<!keinen )(?<!ohne )(?<!nicht )(?<!no )(?<!not )(?<!without )(?<!sin )(?<!no es )(?<!keinerlei )(?<!nothing )(?<!clear )(?<!nor )(?<!soweit )(?<!far as )(?<!hagan )(?:"
     r"fragl[a-z]*|zweifel[a-z]*|unsicher|vielleicht|evtl|eventuell|moglich[a-z]*|denkbar|vermut[a-z]*|verdacht[a-z]*|suspekt|scheint|"
     r"grenzw(?:ertig[a-z]*)?|an der grenze|(?<![a-z0-9] )ob(?= [a-z])|questionabl[ey]|equivocal|doubt(?:ful(?:ly)?|ed)?|dubious|uncertain|unsure|possibl[ey]|probably|"
     r"perhaps|maybe|(?<![0-9] )(?<![0-9]\. )may(?! [0-9])|might|whether|conceivabl[ey]|presumed|supposed|suspect(?:ed|s)?|suspicio(?:n|us)|"
     r"borderline|(?:on|at) the (?:border|limit)|indeterminate|ambig[a-z]+|poss|hint of|dudos[a-z]*|duda|discutibles?|limitrofes?|limite|posibles?|posiblemente|quizas?|podria|parece|impresiona|sospech[a-z]*|"
-    r"incipiente|cuestionables?|equivoc[oa]s?|frente a|inespecific[oa]s?|douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien)|"
+    r"incipiente|cuestionables?|equivoc[oa]s?|frente a(?! [<>~]?[0-9])|inespecific[oa]s?|douteu[a-z]*|peut[- ]etre|possibles|dubbi[oa]|forse|possibile|duvidos[oa]|possivel|twijfel[a-z]*|mogelijke?|misschien)|"
     r"nicht (?:ganz |vollig |sicher )?(?:sicher|mit sicherheit|gesichert|bewiesen|auszuschlie(?:ss|\u00df)en|ausgeschlossen|konklusiv|ausgeraumt)|"
     r"nicht (?:[a-z-]+ ){0,4}zu (?:trennen|entscheiden|unterscheiden)|"
     r"(?:not|cannot|can't|can not|neither) (?:be )?(?:[a-z]+ )?(?:sure|certain|proven|established|excluded?|ruled?|discarded|affirmed|confirmed)|"
@@ -202,6 +209,11 @@ UNREMARKABLE: Final = (
     "sin alteraciones|sans particularite|nella norma|normaal|intact[a-z]*|no abnormalit[a-z]*|neither|likewise|same|ebenso|auch|"
     "igual|idem"
 )
+# The same of a ventricle that a part of a sentence says nothing else of.
+NORMAL_WORDS: Final = (
+    "normal[a-z]*|nl|regelrecht[a-z]*|unauff[a-z]*|o\\.? ?b|unremarkable|altersentsprechend|sin alteraciones|intact[a-z]*|"
+    "without abnormalit[a-z]*"
+)
 # Words of size and thickness that say nothing of a ventricle's.
 NO_SIZE: Final = (
     "(?<![0-9])[0-9]{1,4} ?(?:%|percent|prozent|por ciento|g) ?(?:(?:of|der|de|del|la|el|the|d\\.) ){0,3}(?:lv[ -]?|left ventricular |total |"
@@ -221,6 +233,9 @@ LEFT_HEART_WORDS: Final = (
     "sept(?:um|al)[a-z]*|m[iy]o[ck]ard[a-z]*|pared(?:es)?|parois?|paret[ei]|[hi]?ypertroph[a-z]*|h?ipertrof[a-z]*|lvh|hvi|"
     "concentric[a-z]*|konz[a-z]*|grosor(?:es)?|espesor(?:es)?|m?wt|ivs|miocardiopat[a-z]*|[a-z]*funktion"
 )
+# Before its number, a ventricle alone: "EF: LV 45 %, RV 30 %".
+LEFT_ALONE: Final = "lv|vi|vg|left(?: ventricle)?|links|linker ventrikel|(?:ventriculo )?izquierdo"
+RIGHT_ALONE: Final = "rv|vd|right(?: ventricle)?|rechts|rechter ventrikel|(?:ventriculo )?derecho"
 # A ventricle and one of these, alone in a line, are a heading.
 HEADING_WORDS: Final = (
     "function|volumes?|volumetry|quantification|analysis|parameters|measurements|assessment|funktion|volumina|volumetrie|"
@@ -255,7 +270,7 @@ OTHER_HEADINGS: Final = (
 
 # Terms that are only an attribute of what was named before them: a thickened pericardium is no thick wall.
 ATTRIBUTE_WORDS: Final = (
-    "thick(?:ness|ened|ening)?|dicke?|verdickt(?:es|e)?|verdickung|verd|wall|walls|wand|wande|gros(?:or|ores)|espesor(?:es)?|"
+    "thick(?:ness|ened|ening)?|dicke?|wanddicken?|wandstarken?|verdickt(?:es|e)?|verdickung|verd|wall|walls|wand|wande|gros(?:or|ores)|espesor(?:es)?|"
     "engrosad[oa]|engrosamiento|pared(?:es)?|epaisseur|epaississement|parois?|spessor[ei]|ispessit[oa]|ispessimento|"
     "pareti|hypertroph[a-z]*|hipertrof[a-z]*|hypertr"
 )
@@ -266,6 +281,18 @@ SHARE_WORDS: Final = "fraction|fraccion"  # of a regurgitation rather than of an
 OTHER_MEASURES: Final = (
     *("pericardial", "pericardic", "Pericard", "Perikardverdickung", "PA"),
     *("regurgitation", "RVol", "Qp/Qs", "leaflet", "septal leaflet", "velo septal", "Segel", "BMI"),
+    *(
+        "septal defect",
+        "VSD",
+        "ASD",
+        "Septumdefekt",
+        "defecto septal",
+        "emptying fraction",
+        "MR fraction",
+        "AR fraction",
+    ),
+    *("liver T2*", "hepatic T2*", "T2* liver", "Leber T2*", "aortic wall thickness", "aortic wall"),
+    *("post-contrast T1", "postcontrast T1", "Postkontrast T1", "T1 post-contrast", "T1 postcontraste"),
     *("body mass index", "IMC", "indice de masse corporelle", "Raumforderung", "Knoten", "CO", "NC/C"),
     *("interatrial septum", "Vorhofseptum", "septo interauricular", "Truncus pulmonalis", "cava"),
     *(

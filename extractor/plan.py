@@ -16,7 +16,16 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from extractor.candidates import Wanted, candidates
-from extractor.chambers import about, elsewhere, parts, right_heart, unremarkable_right
+from extractor.chambers import (
+    Side,
+    about,
+    elsewhere,
+    goes_on,
+    normal_as_a_whole,
+    parts,
+    right_heart,
+    unremarkable_right,
+)
 from extractor.errors import EngineError
 from extractor.form import NO, YES, Form, Gate, Group, Leaf, Members, Option
 from extractor.report import Report, Sentence
@@ -47,6 +56,10 @@ def bind(
     return Plan(form, report, sentences, first, spoken_of, doubted, supplied)
 
 
+_OF_NORMAL = ("size", "function")
+"""What "LV: normal" speaks of: fields with one of these among their terms."""
+
+
 def _finders(form: Form, terms: Mapping[str, Sequence[str]]) -> dict[str, Terms]:
     """The terms of each category, and of each label of a list, that has any."""
     return {
@@ -73,15 +86,30 @@ def _spoken_of(finders: Mapping[str, Terms], said: Sequence[str]) -> dict[str, t
         own = tuple(i for i, text in enumerate(said) if finder.mentioned(text))
         side = finder.sides.get(path)
         silent = side is not None and not any(
-            about(part, side) and finder.mentioned(part)
-            for i in own
-            if side != "left" or i not in aside
-            for part in said_in[i]
+            _speaks(said_in[i], finder, side) for i in own if side != "left" or i not in aside
         )
         if side == "right":
             silent = unseen or (silent and not normal)
-        found[path] = () if silent else own
+        own = () if silent else own
+        if side and not own and any(map(finder.mentioned, _OF_NORMAL)):
+            own = tuple(
+                i
+                for i, several in enumerate(said_in)
+                if any(normal_as_a_whole(part, side) for part in several)
+            )
+        found[path] = own
     return found
+
+
+def _speaks(several: Sequence[str], finder: Terms, side: Side) -> bool:
+    """Whether a part of a sentence holds a term that may be said of a ventricle, or a number of it for a term before."""
+    named = False
+    for part in several:
+        mentioned = finder.mentioned(part)
+        if (mentioned and about(part, side)) or (named and goes_on(part, side)):
+            return True
+        named = mentioned or (named and (goes_on(part, "left") or goes_on(part, "right")))
+    return False
 
 
 def _silent(form: Form, spoken_of: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Option, ...]]:

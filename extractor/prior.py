@@ -16,6 +16,8 @@ from extractor.tables import Cell
 _PRIOR: Final = re.compile(
     rf"(?<![^\W_])(?:{words_of.PRIOR_WORDS})(?![^\W_])(?!\.? (?:{words_of.EVENT_WORDS})(?![^\W_]))"
 )
+_EVENT_BEFORE: Final = re.compile(rf"(?<![^\W_])(?:{words_of.EVENT_WORDS})(?: [^\W\d_]{{1,12}})? $")
+_AS_BEFORE: Final = re.compile(r"(?<![^\W_])(?:unchanged|stable|similar|same) (?:from|to|as)(?: the)? $")
 _STUDY: Final = re.compile(
     rf"(?:\.? (?:{words_of.STUDY_WORDS})(?![^\W_])|(?<=untersuchung)|(?<=befund)|(?<=vu))"
 )
@@ -30,8 +32,12 @@ _YEAR_BEHIND: Final = re.compile(
     r"(?:[0-9]{1,2}/)?(?:19|20)[0-9]{2}(?![0-9]|\s?:)"
 )
 _YEAR_BEFORE: Final = re.compile(r"(?:19|20)[0-9]{2}\)? ?: ?[^0-9:;.]{0,25}$")
-_FROM: Final = re.compile(r"(?<![^\W_])(?:from|von|de|desde)(?: [^\W\d_]{1,12})? $")
-_TO: Final = re.compile(r" (?:to|auf|a|hasta) (?:[^\W\d_]{1,12} )?[<>~]? ?[0-9]")
+_FROM: Final = re.compile(r"(?<![^\W_])(?:from|von|del?|desde)(?: [^\W\d_]{1,12})? $")
+_TO_FROM: Final = re.compile(
+    r" (?:to|auf|al?|hasta) (?:[^\W\d_]{1,12} )?[<>~]? ?[0-9]+(?:[.,][0-9]+)? ?%?[^\W\d_]{0,2} (?:from|von|desde)(?: [^\W\d_]{1,12})? $"
+)
+_BY: Final = re.compile(r"(?<![^\W_])(?:by|um|un) (?:[^\W\d_]{1,12} )?$")
+_TO: Final = re.compile(r" (?:to|auf|al?|hasta) (?:[^\W\d_]{1,12} )?[<>~]? ?[0-9]")
 _SCOPE_BEHIND: Final = re.compile(r"[ (]{0,3}([^;,.)0-9]*)([;,.)0-9]|$)")
 _HEADING: Final = re.compile(rf"[\s#*_]*(?:{words_of.PRIOR_HEADINGS})[*_]*\s*(?::|(?<!\.)$)")
 _DATE: Final = re.compile(
@@ -69,13 +75,23 @@ def is_prior(place: Place, found: Sequence[Number], i: int) -> bool:
         ):
             return True
     elif (
-        _FROM.search(left) and _TO.match(right) and _CHANGE.search(lower, max(start, number.start - 100), end)
+        _FROM.search(left)
+        and (_TO.match(right) or _TO_FROM.search(left))
+        and _CHANGE.search(lower, max(start, number.start - 100), end)
     ):
         return True
     if _YEAR_BEFORE.search(left) or _year_behind(right):
         return True
     inside = lower[bracket[0] + 1 : number.start] if bracket and number.start - bracket[0] < 100 else None
     return _announced(left, inside, found[max(0, i - 1) : i], number) or _called_prior_behind(right)
+
+
+def is_difference(place: Place, number: Number) -> bool:
+    """Judge whether a number is by how much another changed: "fell by 10 % to 45 %"."""
+    left = place.lower[max(place.start, number.start - 100) : number.start]
+    right = place.lower[number.end : min(place.end, number.end + 60)]
+    changes = _CHANGE.search(left) or _CHANGE.search(right)
+    return _BY.search(left) is not None and _TO.match(right) is not None and changes is not None
 
 
 def _year_behind(right: str) -> bool:
@@ -94,14 +110,15 @@ def _announced(left: str, inside: str | None, before: Sequence[Number], number: 
             return False
     current = [match.end() for match in _CURRENT.finditer(scope)]
     scope = scope[current[-1] :] if current else scope
-    priors = list(_PRIOR.finditer(scope))
+    priors = [match for match in _PRIOR.finditer(scope) if not _EVENT_BEFORE.search(scope, 0, match.start())]
     versus = list(_VERSUS.finditer(scope))
     measured_before = bool(before) and before[0].unit == number.unit and number.start - before[0].end < 80
     if priors:
         opening = bool(versus) and versus[0].start() < priors[-1].start() and not measured_before
         study = _STUDY.match(scope, priors[-1].end()) is not None
         # "Compared with the previous study LVEF is 45 %" speaks of today.
-        return not (opening and study) and not _STABLE.search(scope, priors[-1].end())
+        stable = _STABLE.search(scope, priors[-1].end()) or _AS_BEFORE.search(scope, 0, priors[-1].start())
+        return not (opening and study) and not stable
     if versus and measured_before and versus[-1].group() not in _PLAIN_VERSUS:
         between = scope[versus[-1].end() :]
         return len(between) < 30 and not re.search(r"normal|rest|stress|ruhe|predict|reposo", between)

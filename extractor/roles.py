@@ -12,7 +12,7 @@ from typing import Final
 
 from extractor import lexicon as words_of
 from extractor.folding import Folded, words
-from extractor.prior import Place, Sections, is_prior
+from extractor.prior import Place, Sections, is_difference, is_prior
 from extractor.quantities import Kind, Number, find
 from extractor.sentences import Sentence
 from extractor.tables import Tables
@@ -22,6 +22,7 @@ _FILLERS = rf"(?:[^\w;,()\[\]]*(?:{words_of.NORMAL_FILLERS})(?![^\W_]))*[^\w;,()
 _STRONG: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_STRONG})(?![^\W_]){_FILLERS}")
 _WEAK: Final = re.compile(rf"(?<![^\W_])(?:{words_of.NORMAL_WEAK})(?![^\W_]){_FILLERS}")
 _COLON: Final = re.compile(r"(?<![^\W_])(?:normal|norm|n)\s?[:=]\s?[<>≤≥]*\s?$")
+_WITHIN: Final = re.compile(r"(?<![^\W_])(?:within|in|im|innerhalb|en|dentro)(?: [^\W\d_]{1,4}){0,2} $")
 _LABEL: Final = re.compile(rf"(?<![^\W_])(?:{words_of.LABEL_WORDS})\s?[:.#-]{{0,2}}\s?$|#\s?$")
 # A grade of transmurality: "transmural (over 75 %)", "subendocardial, < 50 %", but not "subendocardial, > 10 % of LV mass".
 _GRADE: Final = re.compile(
@@ -49,7 +50,10 @@ _OPENING: Final = re.compile(r"(?:^|[\n\r.;])[ \t]*$")
 _ONLY_COMPARATORS: Final = re.compile(r"[\s<>≤≥=]*")
 _FEW_WORDS: Final = re.compile(r"(?: [^\W\d_]+(?:-[^\W\d_]+)?){1,5} ")  # "71 ml in systole [26-82]"
 _NOT_CLAUSE: Final = re.compile(r"[;,.](?=\s)")
-_DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s", "g"})
+_DOSES: Final = frozenset({"mL", "mg", "mmol", "mmol/kg", "mL/kg", "mL/s"})
+_OF_A_VENTRICLE: Final = re.compile(
+    r"(?<![^\W_])(?:[lr]v[a-z]*|v[id]|[a-z]*(?:edv|esv|vtd|vts|tdv|tsv)[a-z]*|[a-z]*(?:diastol|systol|sistol)[a-z]*|masse?|masa)(?![^\W_])"
+)
 _MODALITY: Final = words(words_of.OTHER_MODALITY)
 _THIS: Final = words(words_of.THIS_MODALITY)
 _CLAUSE_BREAK: Final = re.compile(
@@ -59,6 +63,9 @@ _MODALITY_BEHIND: Final = re.compile(
     rf" (?:by|on|in|at|from|im|in der|laut|nach|por|en) (?:the |la |el )?(?:{words_of.OTHER_MODALITY})(?![^\W_])|"
     rf" ?[(\[](?:{words_of.OTHER_MODALITY})[)\]]"
 )
+_COMPARED: Final = re.compile(rf"(?<![^\W_])(?:{words_of.COMPARED_WITH}) (?:the |der |dem |la |el )?$")
+_COMPARES: Final = words(words_of.COMPARES)
+_NO_VIEW: Final = re.compile(rf" ?(?:{words_of.NO_VIEW})(?![^\W_])")
 _NEVER: Final[dict[str, Kind]] = {
     "T": "acquisition",
     "years": "age",
@@ -80,11 +87,16 @@ def numbers(text: str, folded: Folded, sentences: Sequence[Sentence]) -> tuple[N
         k = bisect_right(starts, number.start) - 1
         start, end = bounds[k] if k >= 0 else (0, len(folded.lower))
         place = Place(folded.lower, start, end, brackets.get(i))
-        kind = _kind(place, tables, found, i)
+        change = is_difference(place, number)  # "by 10 % to 45 %" is no range either
+        kind = "label" if change else _kind(place, tables, found, i)
         prior = is_prior(place, found, i) or k in sections.prior
         prior = prior or sections.prior_column(folded.lower, tables.at(number.start))
         found[i] = replace(
-            number, kind=kind, is_prior=prior, is_range_bound=number.is_range_bound and kind == "value"
+            number,
+            kind=kind,
+            is_prior=prior,
+            is_range_bound=number.is_range_bound and kind == "value",
+            link=None if change else number.link,
         )
         if kind == "reference" and i:
             found[i - 1] = _unit_from_reference(folded.plain, found, i, place)
@@ -125,7 +137,12 @@ def _of_other_modality(place: Place, number: Number) -> bool:
     """Say whether the clause says that a number is of an echocardiogram or the like: "EF by echo 38 %", "38 % (echo)"."""
     before = place.before(number.start, 80)
     before = before if place.bracket else _CLAUSE_BREAK.split(before)[-1]
-    named = [match.end() for match in _MODALITY.finditer(before)]
+    named = [
+        match.end()
+        for match in _MODALITY.finditer(before)
+        if not _NO_VIEW.match(before, match.end())
+        and not (_COMPARED.search(before, 0, match.start()) and _COMPARES.search(before, match.end()))
+    ]
     if named:
         return _THIS.search(before, named[-1]) is None
     return _MODALITY_BEHIND.match(place.lower, number.end, place.end) is not None
@@ -183,11 +200,26 @@ def _is_reference(place: Place, tables: Tables, found: list[Number], i: int) -> 
         ):
             return True
     before = place.before(number.start, 60)
-    if _STRONG.search(before):
+    strong = _STRONG.search(before)
+    # "LVEF within normal limits: 62 %" gives the value, not a limit.
+    if strong and (limit or place.bracket or not _WITHIN.search(before, 0, strong.start())):
         return True
-    if (_WEAK.search(before) or _COLON.search(before)) and (limit or place.bracket):
+    weak = _WEAK.search(before) or _COLON.search(before)
+    if weak and (place.bracket or (limit and not _only_number(place, found, i))):
         return True
     return limit and _follows_value(place, found, i)
+
+
+def _only_number(place: Place, found: list[Number], i: int) -> bool:
+    """Say whether a range is all that its sentence says of its unit, as in "LVEF normal, 55-60 %"."""
+    if found[i].comparator:
+        return False
+    pair = {i, i + 1} if found[i].link == "range" else {i}
+    return not any(
+        place.start <= other.start < place.end and other.unit in (None, found[i].unit)
+        for j, other in enumerate(found[max(0, i - 6) : i + 8], max(0, i - 6))
+        if j not in pair and other.kind == "value"
+    )
 
 
 def _follows_value(place: Place, found: list[Number], i: int) -> bool:
@@ -223,8 +255,10 @@ def _unit_from_reference(text: str, found: list[Number], i: int, place: Place) -
 
 
 def _is_dose(place: Place, number: Number) -> bool:
-    """Say whether a contrast or stress agent stands in the number's own clause."""
+    """Say whether a contrast or stress agent stands in the number's own clause, and no ventricle whose volume it may be."""
     before = _NOT_CLAUSE.split(place.lower[max(place.start, number.start - 40) : number.start])[-1]
+    if _OF_A_VENTRICLE.search(before):
+        return False
     after = _NOT_CLAUSE.split(place.lower[number.end : min(place.end, number.end + 40)])[0]
     return _AGENT.search(before) is not None or _AGENT.search(after) is not None
 

@@ -22,7 +22,7 @@ _BESIDE: Final = 24  # characters of a ventricle's name
 _NOW: Final = re.compile(rf"(?:{CURRENT_WORDS}),? [<>~]?[0-9]")
 _SIDE_BEHIND: Final = re.compile(r" (?:on|for) the (left|right)(?![^\W_]| [av])")
 _PAIR_BEHIND: Final = re.compile(r" ?[(\[](?:(lv?|vi) ?/ ?(?:rv?|vd)|(?:rv?|vd) ?/ ?(?:lv?|vi))[)\]]")
-_ATTRIBUTE: Final = re.compile(rf"{ATTRIBUTE_WORDS}|{SHARE_WORDS}")
+_ATTRIBUTE: Final = re.compile(rf"(?:{ATTRIBUTE_WORDS})(?:[ -](?:{ATTRIBUTE_WORDS}))?|{SHARE_WORDS}")
 _SHARE: Final = words(SHARE_WORDS)
 _CLAUSE_END: Final = re.compile(r"[;.,](?=\s)|\n")
 _SENTENCE_END: Final = re.compile(r"[;.](?=\s)|\n")

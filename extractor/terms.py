@@ -20,6 +20,7 @@ _PURE_SIDE: Final = frozenset({"lv", "rv", "vi", "vd", "vg"})
 _NOT_LOOKED: Final = re.compile(NOT_LOOKED)
 _NO_AGENT: Final = words(NO_AGENT)
 _DOUBT: Final = words(DOUBT)
+_SUSPECTED: Final = re.compile(r"(?<![^\W_])v\. ?a\.")  # "V. a. Thrombus": its dots end no clause
 _CLAUSE_END: Final = re.compile(CLAUSE_ENDS)
 _VENTRICULAR: Final = re.compile(rf"(?<![^\W_])(?:{VENTRICULAR_TERMS})(?![^\W_])")
 
@@ -166,6 +167,7 @@ def doubts(text: str, finders: Mapping[str, Terms]) -> set[str]:
     A clause in which they find nothing speaks of the one before: "EF 51 %, borderline".
     """
     doubted: set[str] = set()
+    text = _SUSPECTED.sub("verdacht auf", text)
     if _DOUBT.search(text):
         subject: set[str] = set()
         for clause in _CLAUSE_END.split(text):

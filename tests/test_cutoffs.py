@@ -32,7 +32,9 @@ def finding(*probabilities: float) -> Answer:
 
 def number(*pairs: tuple[float | None, float]) -> Answer:
     options = tuple(
-        Option("not_stated", "not_stated") if value is None else Option(f"{value}", {"value": value})
+        Option("not_stated", "not_stated")
+        if value is None
+        else Option(f"{value}", {"value": value, "text": f"{value}"})
         for value, _ in pairs
     )
     return Answer.likeliest(options, tuple(p for _, p in pairs))
@@ -46,6 +48,23 @@ def test_a_sure_number_rules_labels_out():
     now = weighed(finding(0.02, 0.95, 0.01, 0.02), number((42.0, 1.0)), LOW, HIGH)
     assert now.option.label == "present"
     assert now.probabilities == pytest.approx((2 / 3, 0, 1 / 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "below", "at_least"),
+    [
+        ("<50 %", 50, True, False),
+        ("≤50 %", 50, False, False),
+        ("<= 50 %", 50, False, False),
+        ("<60 %", 60, False, False),
+        (">50 %", 50, False, True),
+        (">45 %", 45, False, False),
+        ("~45 %", 45, True, False),
+    ],
+)
+def test_a_bound_lies_there_with_all_that_it_allows(text, value, below, at_least):
+    number = {"value": value, "text": text}
+    assert (LOW.holds(number), HIGH.holds(number)) == (below, at_least)
 
 
 def test_a_word_that_makes_it_uncertain_still_counts():
@@ -80,7 +99,8 @@ def test_a_measurement_that_the_schema_does_not_have_says_nothing():
 def test_the_likeliest_number_that_lies_there_is_named():
     ef = number((35.0, 0.2), (45.0, 0.3), (60.0, 0.5))
     assert weigh({"weak": finding(0.1, 0.7, 0.1, 0.1), "ef": ef}, {"weak": (LOW,)})["weak"][1] == {
-        "value": 45.0
+        "value": 45.0,
+        "text": "45.0",
     }
 
 

@@ -157,6 +157,103 @@ def test_doubt_of_something_else_leaves_a_finding_alone(text, finding):
     assert f"findings.{finding}" not in bound(text).doubted
 
 
+@pytest.mark.parametrize(
+    ("text", "doubted"),
+    [
+        ("V.a. Thrombus apikal.", True),
+        ("Keinerlei Verdacht auf Thrombus.", False),
+        ("No clear suspicion of thrombus.", False),
+        ("Thrombus is neither seen nor suspected.", False),
+        ("Thrombus was possible.", True),
+    ],
+)
+def test_a_suspicion_is_doubt_and_its_denial_none(text, doubted):
+    assert ("findings.thrombus" in bound(text).doubted) is doubted
+
+
+@pytest.mark.parametrize(
+    ("text", "measurement", "offered"),
+    [
+        ("T2* mapping with multi-echo GRE: septal T2* of 14 ms, LVEF 55 %.", "t2_star", ["14 ms"]),
+        ("Gradient-recalled echo T2* 14 ms.", "t2_star", ["14 ms"]),
+        ("In contrast to echo the LVEF is 55 %.", "lvef", ["55 %"]),
+        ("Im Gegensatz zur Echokardiographie beträgt die LVEF 55 %.", "lvef", ["55 %"]),
+        ("A diferencia del ecocardiograma la FEVI es del 55 %.", "lvef", ["55 %"]),
+        ("Poor echo windows: LVEF 38 %.", "lvef", ["38 %"]),
+        ("Echo: LVEF 38 %.", "lvef", []),
+        ("LVEF by echo 38 %, now 45 %.", "lvef", ["45 %"]),
+        ("LV mass 120 g and no late gadolinium enhancement.", "lv_mass", ["120 g"]),
+        ("Gadolinium-enhanced CMR: LVEDV 180 ml, LVESV 80 ml.", "lvedv", ["180 ml"]),
+        ("LVEDV 150 ml. 20 ml of gadobutrol.", "lvedv", ["150 ml"]),
+        ("LVEF within normal limits: 62 %.", "lvef", ["62 %"]),
+        ("LVEF im Normbereich: 62 %.", "lvef", ["62 %"]),
+        ("FEVI en rango normal: 62 %.", "lvef", ["62 %"]),
+        ("LVEF normal 55-60 %.", "lvef", ["55", "60 %"]),
+        ("LVEF 62 %, normal 55-70 %.", "lvef", ["62 %"]),
+        ("LVEF 62 %. Normal range: 55-70 %.", "lvef", ["62 %"]),
+        ("LVEDVi 92 mL/m2, LVESVi 41 ml pro m².", "lvesvi", ["41 ml pro m²"]),
+        ("LVEDVi 92 mL/m2, LVESVi 41 ml pro m².", "lvesv", []),
+        ("LVEDVi 92 ml/1,73 m².", "lvedvi", ["92 ml/1,73 m²"]),
+        ("LVEDVi 92 mL·m⁻².", "lvedvi", ["92 mL·m⁻²"]),
+        ("LVEF improved to 45 % from 35 %.", "lvef", ["45 %"]),
+        ("La FEVI ha mejorado del 35 al 48 %.", "lvef", ["48 %"]),
+        ("LVEF fell by 10 % to 45 %.", "lvef", ["45 %"]),
+        ("LVEF ist um 10 % auf 45 % gesunken.", "lvef", ["45 %"]),
+        ("RV wall thickness 6 mm.", "max_wall_thickness", []),
+        ("RV-Wanddicke 5 mm.", "max_wall_thickness", []),
+        ("Septal wall thickness 14 mm.", "max_wall_thickness", ["14 mm"]),
+        ("Ventricular septal defect measuring 12 mm.", "max_wall_thickness", []),
+        ("LA emptying fraction 45 %. LVEF 60 %.", "lvef", ["60 %"]),
+        ("T2* septum 8.5 ms, liver T2* 3.2 ms.", "t2_star", ["8.5 ms"]),
+        ("Right Ventricle (RV)\n- EDV: 160 ml\n- EF: 38 %", "rvedv", ["160 ml"]),
+        ("Right Ventricle (RV)\n- EDV: 160 ml\n- EF: 38 %", "lvedv", []),
+        ("Rechter Ventrikel - Volumina und Funktion\nEF 38 %", "rvef", ["38 %"]),
+    ],
+)
+def test_numbers_are_offered_to_what_they_measure(text, measurement, offered):
+    assert labels(bound(text), f"measurements.{measurement}") == [*offered, "not_stated"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Previous infarct\nLVEF 38 %\nRVEF 50 %",
+        "Infarto inferior previo con FEVI del 38 %.",
+        "LVEF unchanged from prior at 38 %.",
+    ],
+)
+def test_what_was_before_may_be_an_illness_and_no_study(text):
+    form = compile_form(CmrReportV2)
+    plan = bind(form, Report.parse(text), PromptBook.load("cmr-report@2").terms(form))
+    assert labels(plan, "measurements.lvef") == ["38 %", "not_stated"]
+    assert labels(plan, "previous.lvef") == ["not_stated"]
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("EF: LV 45 %, RV 30 %.", ["rv_systolic_dysfunction"]),
+        ("Volúmenes: VI 150 ml, VD 260 ml.", ["lv_dilatation", "rv_dilatation"]),
+        (
+            "LV: unremarkable. RV: unremarkable.",
+            ["lv_dilatation", "rv_dilatation", "rv_systolic_dysfunction"],
+        ),
+        ("Der rechte Ventrikel ist unauffällig.", ["rv_dilatation", "rv_systolic_dysfunction"]),
+        ("Ventrículo izquierdo: normal.", ["lv_dilatation", "lv_systolic_dysfunction"]),
+        ("Mild MR, no evaluation of pulmonary flow.", ["valve_disease"]),
+        ("Small thrombus, not given anticoagulants.", ["thrombus"]),
+        ("No late enhancement, without gadolinium deposition.", ["lge"]),
+    ],
+)
+def test_what_a_report_says_shortly_is_asked(text, findings):
+    plan = bound(f"{text} No oedema.")
+    assert all(len(labels(plan, f"findings.{finding}")) > 1 for finding in findings)
+
+
+def test_a_ventricle_called_normal_says_nothing_of_its_walls():
+    assert labels(bound("LV: normal. No oedema."), "findings.lv_hypertrophy") == ["not_stated"]
+
+
 def test_in_a_language_that_the_terms_do_not_know_everything_is_asked():
     plan = bound("Lewa komora prawidłowa, bez skrzeplin i bez płynu.")
     assert labels(plan, "findings.thrombus") == STATUS
