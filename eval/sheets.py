@@ -79,7 +79,8 @@ def _xlsx(path: Path) -> list[Row]:
     ]
     book.close()
     heading = [str(cell) if cell is not None else "" for cell in (lines[0] if lines else ())]
-    rows = ({name: cell for name, cell in zip(heading, line, strict=False) if name} for line in lines[1:])
+    cells = (zip(heading, [*line, *[None] * len(heading)], strict=False) for line in lines[1:])
+    rows = ({name: cell for name, cell in line if name} for line in cells)
     return [row for row in rows if any(cell not in (None, "") for cell in row.values())]
 
 

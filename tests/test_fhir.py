@@ -311,7 +311,7 @@ def test_a_list_keeps_its_errors_in_their_place_and_equal_reports_apart():
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == "fhir"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(fhir.FhirError, match=r"extractor\[fhir\]"):
+    with pytest.raises(fhir.FhirError, match=r"pip install '\.\[fhir\]'"):
         fhir.diagnostic_report(read(REPORT))
     (tmp_path / "report.txt").write_text("LVEF 62 %.")
     answer = CliRunner().invoke(main, ["extract", str(tmp_path / "report.txt"), "--format", "fhir"])
