@@ -174,7 +174,7 @@ CLAUSE_ENDS: Final = r"[;,.|]| (?:but|aber|jedoch|pero|and|und|y|e|et|en) "
 LEFT_WORDS: Final = (
     "lv[a-z]*|left[- ]ventric[a-z]*|left heart|link(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|links|(?<=(?:on|or) the )left(?! [av])|linksventrik[a-z]*|linksventr|"
     "li ventrikels?|ventriculo izq[a-z]*|ventricular izq[a-z]*|ventriculares izq[a-z]*|vi|"
-    "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
+    "i?(?:vt[ds]|v[ds]f|vf[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vi|vg|[a-z]*vg|ventricul(?:e|aire) gauche|ventricol[oa][a-z]* sinistr[oa]|"
     "linkerventrik[a-z]*|left side|(?<=del )izquierdo|(?<=el )izquierdo(?= (?:es|tiene|mide|conserva|mantiene|presenta|esta)(?![a-z]))|(?<=que el )izquierdo|left(?= (?:measure|hold|has |contain|eject))|der linke(?= (?:w|h|m|f|b))|"
     # "VS" is the left ventricle of Italian only where it opens a statement: elsewhere it is "versus"
     r"(?:massa|telediastolico|telesistolico|eiezione) vs|(?:(?<![^\n])|(?<=[.\u2022-] ))vs(?= ?:| [0-9])"
@@ -182,7 +182,7 @@ LEFT_WORDS: Final = (
 RIGHT_WORDS: Final = (
     "rv(?!ol)[a-z]*|right[- ]ventric[a-z]*|right heart|recht(?:er|en|e|es|em)? (?:ventri[ck]{1,2}els?|herz(?:ens)?|(?:herz)?kammer)|rechts|(?<=(?:on|or) the )right(?! [av])|rechtsventrik[a-z]*|rechtsventr|"
     "re ventrikels?|ventriculo der[a-z]*|ventricular der[a-z]*|ventriculares der[a-z]*|vd|tapse|"
-    "i?(?:vt[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
+    "i?(?:vt[ds]|v[ds]f|vf[ds]|fe|dt[ds]|vl|vs|im|gc)[- ]?vd|ventricul(?:e|aire) droite?|ventricol[oa][a-z]* destr[oa]|"
     "rechterventrik[a-z]*|right side|(?<=del )derecho|(?<=el )derecho(?= (?:es|tiene|mide|conserva|mantiene|presenta|esta)(?![a-z]))|(?<=que el )derecho|right(?= (?:measure|hold|has |contain|eject))|der rechte(?= (?:w|h|m|f|b))|morfologia derecha"
 )
 ATRIUM_WORDS: Final = (
@@ -211,7 +211,7 @@ UNREMARKABLE: Final = (
 )
 # The same of a ventricle that a part of a sentence says nothing else of.
 NORMAL_WORDS: Final = (
-    "normal[a-z]*|nl|regelrecht[a-z]*|unauff[a-z]*|o\\.? ?b|unremarkable|altersentsprechend|sin alteraciones|intact[a-z]*|"
+    "normal[a-z]*|nl|s/p|regelrecht[a-z]*|unauff[a-z]*|o\\.? ?b|unremarkable|altersentsprechend|sin alteraciones|intact[a-z]*|"
     "without abnormalit[a-z]*"
 )
 # Words of size and thickness that say nothing of a ventricle's.

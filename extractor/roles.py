@@ -59,6 +59,9 @@ _THIS: Final = words(words_of.THIS_MODALITY)
 _CLAUSE_BREAK: Final = re.compile(
     r"[;,.](?=\s)|[()\[\]\n]| (?:but|while|whereas|aber|wahrend|pero|mientras) "
 )
+_MODALITY_OPENS: Final = re.compile(
+    rf"[^\w\n]{{0,4}}(?:{words_of.OTHER_MODALITY})(?![^\W_])(?! ?(?:{words_of.NO_VIEW}))[^:\n]{{0,20}}:"
+)
 _MODALITY_BEHIND: Final = re.compile(
     rf" (?:by|on|in|at|from|im|in der|laut|nach|por|en) (?:the |la |el )?(?:{words_of.OTHER_MODALITY})(?![^\W_])|"
     rf" ?[(\[](?:{words_of.OTHER_MODALITY})[)\]]"
@@ -134,7 +137,12 @@ def _kind(place: Place, tables: Tables, found: list[Number], i: int) -> Kind:
 
 
 def _of_other_modality(place: Place, number: Number) -> bool:
-    """Say whether the clause says that a number is of an echocardiogram or the like: "EF by echo 38 %", "38 % (echo)"."""
+    """Say whether the clause says that a number is of an echocardiogram or the like: "EF by echo 38 %", "38 % (echo)", or
+    its sentence does at once: "Echo: EF 50 %, IVS 14 mm".
+    """
+    opening = _MODALITY_OPENS.match(place.lower, place.start, number.start)
+    if opening and not _THIS.search(place.lower, opening.end(), number.start):
+        return True
     before = place.before(number.start, 80)
     before = before if place.bracket else _CLAUSE_BREAK.split(before)[-1]
     named = [
