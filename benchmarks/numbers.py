@@ -17,7 +17,7 @@ from extractor.plan import bind
 from extractor.report import Report
 from schemas.fields import NOT_STATED
 
-SETS = ("cmr-numbers", "cmr-calibration", "cmr-109")
+SETS = ("cmr-numbers", "cmr-snippets", "cmr-calibration", "cmr-109")
 
 
 @dataclass(frozen=True)

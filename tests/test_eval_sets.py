@@ -14,7 +14,7 @@ from eval.leaks import copies, leaks
 from schemas.cmr_diagnosis_v1 import Diagnosis as Five
 from schemas.cmr_diagnosis_v3 import Diagnosis
 
-NAMES = ("cmr-109", "cmr-hard", "cmr-train", "cmr-calibration", "cmr-numbers")
+NAMES = ("cmr-109", "cmr-hard", "cmr-train", "cmr-calibration", "cmr-numbers", "cmr-snippets")
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real_dev.jsonl"
 
 
