@@ -172,7 +172,7 @@ JSON = "application/json"
         (b"{", 400, None),
         (b"", 400, None),
         (b'{"text": "\xff"}', 400, None),
-        (b'{"text": "\\ud800"}', 400, "text"),
+        (b'{"text": "\\ud800"}', 422, "text"),
         (b"[]", 400, None),
         (b"{}", 400, "text"),
         (b'{"text": null}', 400, "text"),

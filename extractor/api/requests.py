@@ -45,24 +45,18 @@ def check_media_type(header: str) -> None:
         )
 
 
-def understand(body: bytes, *, max_reports: int) -> ExtractRequest:
-    """Return the request that `body` holds; raise a `RequestError` where it holds none, or too many reports.
+def understand(body: bytes, *, most: int) -> ExtractRequest:
+    """Return the request that `body` holds, with at most one report more than `most`; raise a `RequestError` where it holds none.
 
-    They are counted first: what is wrong with each of a million would take minutes to say.
+    What is wrong with each of a million reports would take minutes to find.
     """
     found = _decode(body)
-    reports = found.get("reports") if isinstance(found, dict) else None
-    if isinstance(reports, list) and len(reports) > max_reports:
-        raise TooLargeError(
-            f"The list holds {len(reports)} reports; the most at a time is {max_reports}.",
-            code="list_too_long",
-            field="reports",
-            fix="Send it in several requests.",
-        )
+    if isinstance(found, dict) and isinstance(found.get("reports"), list):
+        found["reports"] = found["reports"][: most + 1]
     return _validate(found)
 
 
-def read(request: ExtractRequest, schema: str, *, served: str) -> Asked:
+def read(request: ExtractRequest, schema: str, *, most: int, served: str) -> Asked:
     """Return what `request` asks, under the version `schema`, of the model named `served`.
 
     Raises an `InputError` about the whole request.
@@ -74,7 +68,7 @@ def read(request: ExtractRequest, schema: str, *, served: str) -> Asked:
             field="model",
             fix="Use an id from GET /models, or leave it out.",
         )
-    reports = _reports(request)
+    reports = _reports(request, most)
     items = [
         from_validation(report.error, f"reports[{index}]")
         if isinstance(report, BadReport)
@@ -111,7 +105,7 @@ def _validate(body: object) -> ExtractRequest:
     raise problem
 
 
-def _reports(request: ExtractRequest) -> list[ReportIn | BadReport]:
+def _reports(request: ExtractRequest, most: int) -> list[ReportIn | BadReport]:
     if (request.text is None) == (request.reports is None):
         raise RequestError(
             "Exactly one of text and reports is needed.",
@@ -128,5 +122,12 @@ def _reports(request: ExtractRequest) -> list[ReportIn | BadReport]:
     if not request.items:
         raise RequestError(
             "The list is empty.", code="list_empty", field="reports", fix="Send at least one report."
+        )
+    if len(request.items) > most:
+        raise TooLargeError(
+            f"The list holds more than the {most} reports that are read at a time.",
+            code="list_too_long",
+            field="reports",
+            fix="Send it in several requests.",
         )
     return request.items

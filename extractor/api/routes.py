@@ -65,10 +65,11 @@ async def extract(request: Request[Any, Any, State], state: State) -> Response[b
         await request.body()
     )  # whole, before any refusal: a connection closed on unread bytes loses the answer
     served = batcher.check_ready()
-    wanted = understand(body, max_reports=min(settings.max_reports, settings.max_waiting))
+    most = min(settings.max_reports, settings.max_waiting)
+    wanted = understand(body, most=most)
     schema = find_schema(wanted.schema_)
     concerns(request, schema)
-    asked = read(wanted, schema.ref, served=served.model)
+    asked = read(wanted, schema.ref, most=most, served=served.model)
     outcomes = await _answer(request, batcher, asked)
     if not asked.many:
         if isinstance(outcomes[0], ExtractorError):
