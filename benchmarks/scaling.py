@@ -58,10 +58,10 @@ CARDS = (Card("L40S", 48, 362), Card("A100", 80, 312), Card("H100", 80, 989), Ca
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    arguments.add_argument("--tokens", type=int, default=450, help="computed a report")
+    arguments.add_argument("--tokens", type=int, default=423, help="computed a report")
     arguments.add_argument("--context", type=int, default=2300, help="instructions and report")
     arguments.add_argument(
-        "--seconds", type=float, default=2.39, help="a report in a batch, default model, 2 cores"
+        "--seconds", type=float, default=2.14, help="a report in a batch, default model, 2 cores"
     )
     arguments.add_argument("--reached", type=float, default=0.4, help="share of the data sheet's operations")
     given = arguments.parse_args()
