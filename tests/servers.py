@@ -31,7 +31,7 @@ class VllmServer:
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self._folder),
             "--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(self._port), "--enforce-eager",
-            "--max-model-len", "8192", "--enable-prompt-tokens-details", "--max-logprobs", "128",
+            "--max-model-len", "8192", "--enable-prompt-tokens-details",
         ]  # fmt: skip
         environment = os.environ | {
             "VLLM_CPU_KVCACHE_SPACE": "1",
