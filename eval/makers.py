@@ -1,7 +1,5 @@
 """What an answer depends on beside the text, as hashes: a change of any of it means another run."""
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import extractor
@@ -10,6 +8,7 @@ import schemas
 from eval.answers import fingerprint
 from extractor.engine.base import EngineInfo
 from extractor.pipeline import find_schema
+from extractor.store.cache import files_sha256
 
 # The layers above extractor.pipeline, by the import contracts: they cannot change what a report is read as.
 _ABOVE = frozenset(
@@ -21,26 +20,17 @@ _ABOVE = frozenset(
 )
 
 
-def _files_sha256(root: Path, files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(f"{file.relative_to(root)}\0".encode())
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
-
-
 def code_sha256() -> str:
     """The code that reads reports, and the schemas."""
     own, ours = Path(extractor.__path__[0]), Path(schemas.__path__[0])
     files = [file for file in own.rglob("*.py") if file.relative_to(own).parts[0] not in _ABOVE]
-    return fingerprint(_files_sha256(own, files), _files_sha256(ours, ours.rglob("*.py")))
+    return fingerprint(files_sha256(own, files), files_sha256(ours, ours.rglob("*.py")))
 
 
 def prompts_sha256(ref: str) -> str:
     """All prompt files of this package, as one may build on another, and of the schema's own folder."""
     folders = [Path(prompts.__path__[0]), find_schema(ref).prompts]
-    return fingerprint([_files_sha256(folder, folder.glob("*.toml")) for folder in folders if folder])
+    return fingerprint([files_sha256(folder, folder.glob("*.toml")) for folder in folders if folder])
 
 
 def reader(ref: str) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from extractor.batch.formats import Xlsx
 from extractor.errors import InputError
 
 Row = dict[str, Any]
@@ -64,20 +65,10 @@ def _jsonl(path: Path) -> list[Row]:
 def _xlsx(path: Path) -> list[Row]:
     from zipfile import BadZipFile
 
-    from openpyxl import load_workbook
-    from openpyxl.utils.escape import unescape
-
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        lines = list(Xlsx(path).lines())
     except BadZipFile:
         raise ValueError from None
-    sheet = book.worksheets[0]
-    sheet.reset_dimensions()  # some programs write a wrong size, which would hide cells
-    lines = [
-        [unescape(cell) if isinstance(cell, str) else cell for cell in cells]
-        for cells in sheet.iter_rows(values_only=True)
-    ]
-    book.close()
     heading = [str(cell) if cell is not None else "" for cell in (lines[0] if lines else ())]
     cells = (zip(heading, [*line, *[None] * len(heading)], strict=False) for line in lines[1:])
     rows = ({name: cell for name, cell in line if name} for line in cells)

@@ -89,9 +89,10 @@ def is_prior(place: Place, found: Sequence[Number], i: int) -> bool:
 def is_difference(place: Place, number: Number) -> bool:
     """Judge whether a number is by how much another changed: "fell by 10 % to 45 %"."""
     left = place.lower[max(place.start, number.start - 100) : number.start]
+    if not _BY.search(left):
+        return False
     right = place.lower[number.end : min(place.end, number.end + 60)]
-    changes = _CHANGE.search(left) or _CHANGE.search(right)
-    return _BY.search(left) is not None and _TO.match(right) is not None and changes is not None
+    return _TO.match(right) is not None and (_CHANGE.search(left) or _CHANGE.search(right)) is not None
 
 
 def _year_behind(right: str) -> bool:

@@ -12,12 +12,12 @@ from typing import Final
 # A space that may stand between a number and its unit: no tab and no line break, which begin another cell or line.
 GAP: Final = r"[ \u00a0\u2009\u202f]"
 
-_M2 = r"(?:mt?s?(?:²|\^?2)|\u33a1|qm|sqm|mq)"
+_M2 = r"(?:m(?:ts?)?(?:²|\^?2)|\u33a1|qm|sqm|mq)"
 _SPELT_PER_M2 = (
     rf"(?:per{GAP}(?:square{GAP}met(?:er|re)|met(?:er|re){GAP}squared|metro{GAP}quad(?:rat)?o|vierkante{GAP}meter)|"
     rf"(?:per|pro|por|par){GAP}{_M2}|pro{GAP}quadratmeter|por{GAP}metro{GAP}(?:cuadrado|quadrado)|(?:par|au){GAP}m[eè]tre{GAP}carr[eé])"
 )
-_PER_M2 = rf"(?:{GAP}?/{GAP}?(?:m(?:{GAP}?(?:²|\^?2))?|mts?(?:²|\^?2)|\u33a1|qm|sqm|mq|kof|bsa)(?![.,][0-9])|{GAP}?/{GAP}?1[.,]73{GAP}?{_M2}|{GAP}?[·*]{GAP}?m(?:⁻²|\^?-2)|{GAP}{_SPELT_PER_M2})"
+_PER_M2 = rf"(?:{GAP}?/{GAP}?(?:{_M2}|m(?:{GAP}?(?:²|\^?2))?|kof|bsa)(?![.,][0-9])|{GAP}?/{GAP}?1[.,]73{GAP}?{_M2}|{GAP}?[·*]{GAP}?m(?:⁻²|\^?-2)|{GAP}{_SPELT_PER_M2})"
 _ML = r"(?:mls?|cc|ccm|cm(?:³|\^?3)|milliliters?|millilit(?:er|re)s?|mililitros?)"
 _GRAM = r"(?:gr?|gramm|grams?|gramos?)"
 _L = r"(?:l|liter|lit(?:er|re)s?|litros?)"

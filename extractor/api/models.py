@@ -48,8 +48,8 @@ def _keep_error(value: object, read: Handler) -> object:
         return read(value)
     except ValidationError as error:
         id_ = value.get("id") if isinstance(value, dict) else None
-        known = isinstance(id_, str) and len(id_) <= MAX_ID and id_.encode("utf-8", "replace").decode() == id_
-        return BadReport(error, id_ if known else None)
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return BadReport(error, None if any("id" in one["loc"][:1] for one in found) else id_)
 
 
 class ExtractRequest(_Body):

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from extractor.batch.rows import Row, needed, unreadable
 from extractor.errors import ExtractorError, InputError, ReportError
+from extractor.files import printable
 from extractor.report import MAX_CHARS, Report
 
 MAX_BYTES = 64 * 2**20
@@ -42,7 +43,7 @@ class Folder:
     def rows(self, wanted: Callable[[int], bool]) -> Iterator[Row]:
         for position, path in enumerate(self._files()):
             if wanted(position):
-                name = os.fsencode(path.relative_to(self.root)).decode("utf-8", "replace")
+                name = printable(str(path.relative_to(self.root)))
                 yield Row(position, name, read(path))
 
     def _files(self) -> Iterator[Path]:

@@ -95,16 +95,20 @@ def _valid(cell: str) -> bool:
 class _Jsonl:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._seen: int | None = None
 
     def columns(self) -> list[str]:
-        """All names that any line has: what is null is often left out."""
-        return list(
-            dict.fromkeys(name for record in self.records(()) if isinstance(record, dict) for name in record)
-        )
+        """All names that any line has: what is null is often left out. Counts the lines as well."""
+        names: dict[str, None] = {}
+        self._seen = 0
+        for record in self.records(()):
+            self._seen += 1
+            if isinstance(record, dict):
+                names.update(dict.fromkeys(record))
+        return list(names)
 
-    def count(self) -> int:
-        with self.path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
+    def count(self) -> int | None:
+        return self._seen
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:  # noqa: ARG002  a line is read whole
         with self.path.open("rb") as file:
@@ -161,7 +165,7 @@ class _Parquet:
         return list(column.to_pylist())
 
 
-class _Xlsx:
+class Xlsx:
     """The first sheet. openpyxl keeps all different texts of a workbook in memory."""
 
     def __init__(self, path: Path) -> None:
@@ -170,19 +174,20 @@ class _Xlsx:
         self._seen: int | None = None
 
     def columns(self) -> list[str]:
-        return next(((self._names(cells)) for cells in self._lines()), [])
+        return next(((self._names(cells)) for cells in self.lines()), [])
 
     def count(self) -> int | None:
         return self._seen and self._seen - 1
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:  # noqa: ARG002  a sheet is read by rows
-        lines = self._lines()
+        lines = self.lines()
         columns = self._names(next(lines, ()))
         for cells in lines:
             if any(cell not in (None, "") for cell in cells):
                 yield dict(zip(columns, cells, strict=False))
 
-    def _lines(self) -> Iterator[tuple[Any, ...]]:
+    def lines(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the cells of every row, the headings first."""
         unescape = needed("openpyxl.utils.escape", "openpyxl").unescape  # "_x000D_" is a carriage return
         with warnings.catch_warnings(action="ignore"):
             book = self._openpyxl.load_workbook(self.path, read_only=True, data_only=True)
@@ -205,5 +210,5 @@ TABLES: dict[str, Callable[[Path], Kind]] = {
     ".tsv": _Csv,
     ".jsonl": _Jsonl,
     ".parquet": _Parquet,
-    ".xlsx": _Xlsx,
+    ".xlsx": Xlsx,
 }

@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +129,18 @@ def sha256(path: Path, advance: Advance = ignore) -> str:
     return digest.hexdigest()
 
 
-def folder_sha256(folder: Path, without: Collection[str] = ()) -> str:
-    """Return one hash of all files of a folder, their names included, but of those called as `without` says."""
+def files_sha256(root: Path, files: Iterable[Path]) -> str:
+    """Return one hash of files and of their places below `root`."""
     digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in without):
-        digest.update(f"{file.relative_to(folder)}\0{sha256(file)}\n".encode())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root)}\0{sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def folder_sha256(folder: Path, without: Collection[str] = ()) -> str:
+    """Return one hash of all files of a folder but those called as `without` says."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name not in without)
+    return files_sha256(folder, files)
 
 
 def publish(partial: Path, final: Path) -> None:
