@@ -65,7 +65,8 @@ def extract(  # noqa: PLR0913  one parameter an option
     extractor extract report.txt --format fhir
     cat report.txt | extractor extract -
     """
-    from extractor.files import outcomes, printable, read, show
+    from extractor.batch.rows import printable
+    from extractor.files import outcomes, read, show
     from extractor.pipeline import Job
 
     if as_json and form not in {None, "json"}:

@@ -1,6 +1,5 @@
 """Report files in, results out: what `extractor extract` does between its options and its exit code."""
 
-import os
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -30,11 +29,6 @@ def read(name: str) -> str | ExtractorError:
         return error
     except OSError as error:
         return InputError(f"The file cannot be read: {error.strerror}.", code="file_unreadable")
-
-
-def printable(name: str) -> str:
-    """Return a file's name as UTF-8 can hold it: bytes that are none become replacement characters."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def open_model(model: str | None, urls: Sequence[str]) -> "Extractor":

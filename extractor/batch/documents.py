@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from extractor.batch.rows import Row, needed, unreadable
+from extractor.batch.rows import Row, needed, printable, unreadable
 from extractor.errors import ExtractorError, InputError, ReportError
-from extractor.files import printable
 from extractor.report import MAX_CHARS, Report
 
 MAX_BYTES = 64 * 2**20

@@ -1,5 +1,6 @@
 """Where reports come from, one row a report, and never more of them in memory than are being read."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -76,6 +77,11 @@ def unwritable(path: Path, error: OSError) -> InputError:
         code="batch_unwritable",
         fix="Make room or correct OUTPUT; the same command then goes on.",
     )
+
+
+def printable(name: str) -> str:
+    """Return a file's name as UTF-8 can hold it: bytes that are none become replacement characters."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def needed(module: str, package: str) -> Any:

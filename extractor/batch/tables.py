@@ -8,9 +8,8 @@ from typing import Any
 from zipfile import BadZipFile
 
 from extractor.batch.formats import Kind, Record
-from extractor.batch.rows import Row, text_of, unreadable
+from extractor.batch.rows import Row, printable, text_of, unreadable
 from extractor.errors import InputError, ReportError
-from extractor.files import printable
 
 TEXT = ("text", "report", "report_text", "befund", "befundtext", "informe")
 """Names of columns that hold the reports where nobody says which does; `text` goes before the others."""
